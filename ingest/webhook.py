@@ -23,7 +23,6 @@ from werkzeug.wsgi import get_content_length
 from billing.envelope import Envelope
 from billing.errors import MalformedEvent
 from ingest import problems
-from runtime.http.client_address import client_address
 from ingest.ports import Acceptance, AcceptingInbox
 from ingest.responses import Acknowledgement, WsgiResponse
 from ingest.signature_counter import SignatureCounter
@@ -32,6 +31,7 @@ from runtime.broker import Publish
 from runtime.error_text import describe
 from runtime.event_body import parse
 from runtime.http.circuit_breaker import CircuitBreaker, CircuitOpen
+from runtime.http.client_address import client_address
 from runtime.http.log_throttle import LogThrottle
 from runtime.http.problems import Problem, new_instance, respond
 from runtime.inbox.entries import InboxFull, LostAccepts

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runtime import sentinel_url, signing_secrets, webhook_path
 from runtime.console_url import ConsoleUrl, read_console_url
+from runtime.oidc_settings import RoleRule, read_issuer, read_role_rules
 from runtime.server_url import check_url
 
 Network = IPv4Network | IPv6Network
@@ -85,6 +86,10 @@ class Settings:
     console_url: ConsoleUrl | None
     console_secrets: tuple[str, ...] = field(repr=False)
     console_insecure: bool
+    oidc_issuer: str | None
+    oidc_client_id: str | None
+    oidc_client_secret: str | None = field(repr=False)
+    oidc_roles: tuple[RoleRule, ...]
     log_level: str
     webhook_path: str
     approval_above: int | None
@@ -181,6 +186,14 @@ def _contradictions(values: dict[str, object], environ: Mapping[str, str]) -> li
         problems.append(
             "PAIDUP_CONSOLE_URL: must be https, because others can read along plain http; if"
             " nothing else is possible, set PAIDUP_CONSOLE_INSECURE=1"
+        )
+    needed = ("PAIDUP_OIDC_CLIENT_ID", "PAIDUP_OIDC_ROLES", "PAIDUP_CONSOLE_URL")
+    attributes = ("oidc_client_id", "oidc_roles", "console_url")
+    if values.get("oidc_issuer"):
+        problems += (
+            f"{name}: must be set, too, because PAIDUP_OIDC_ISSUER is"
+            for name, attribute in zip(needed, attributes, strict=True)
+            if not values.get(attribute)
         )
     return problems
 
@@ -535,6 +548,39 @@ VARIABLES: tuple[Variable, ...] = (
         default="0",
         help="`1` lets people log in over plain http at a `PAIDUP_CONSOLE_URL` of another machine;"
         " each page then says that others can read along.",
+    ),
+    Variable(
+        name="PAIDUP_OIDC_ISSUER",
+        attribute="oidc_issuer",
+        parse=read_issuer,
+        default=None,
+        help="Issuer of an OpenID Connect provider by which people log in to the pages, such as"
+        " `https://login.example.com/realms/staff`; it must know the redirect URI"
+        " `PAIDUP_CONSOLE_URL` + `/login/oidc/callback`. Optional.",
+    ),
+    Variable(
+        name="PAIDUP_OIDC_CLIENT_ID",
+        attribute="oidc_client_id",
+        parse=_text,
+        default=None,
+        help="The name under which that provider knows the console.",
+    ),
+    Variable(
+        name="PAIDUP_OIDC_CLIENT_SECRET",
+        attribute="oidc_client_secret",
+        parse=_text,
+        default=None,
+        secret=True,
+        help="The secret that belongs to it. Without one the console is a public client.",
+    ),
+    Variable(
+        name="PAIDUP_OIDC_ROLES",
+        attribute="oidc_roles",
+        parse=read_role_rules,
+        default="",
+        help="The role by a claim of the ID token: `claim:value=role`, comma separated, such as"
+        " `groups:billing-ops=operator,groups:support=viewer`. The highest role that matches"
+        " counts; without a match there is no access.",
     ),
     Variable(
         name="PAIDUP_FETCH_AT_ONCE",

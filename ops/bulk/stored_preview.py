@@ -16,15 +16,17 @@ from sqlalchemy import Connection, Engine
 
 from billing.ids import PartyId
 from billing.rows import EntitlementRow, PaymentRow
-from models.tables import BulkDifference, BulkUser
+from models.tables import BulkDifference, BulkItem, BulkUser
 from ops.bulk.control import allow_users, forget_preview
 from ops.bulk.effects import owner_of, takes_access, users_harmed
 from ops.bulk.lease import LeaseLost, beat, claim, new_owner, release
 from ops.bulk.plans import DISCARD, Difference, Item, read_items
 from ops.bulk.preview import PreviewedParty, ReplayPreview, ReplayPreviewer
 from ops.bulk.results import ReplayStatus
+from ops.bulk.targets import Target
 from ops.queries.rows import row_of
 from ops.terminal.output import to_json
+from runtime.database.deadline import reading_at_length
 from runtime.database.one_of import one_of
 from runtime.inbox.entries import Lane
 from runtime.inbox.inbox import Inbox
@@ -105,7 +107,7 @@ class StoredPreview:
     def _stream(self, plan: int) -> Iterator[list[Difference]]:
         rest = LiveFirst(inbox=self.inbox, pause=self.pause).rest
         previewer = ReplayPreviewer(self.settings, self.engine, rest=rest)
-        for parties in previewer.stream(items_of(self.engine, plan)):
+        for parties in previewer.stream(targets_of(self.engine, plan)):
             yield self._keep(plan, parties)
 
     def _keep(self, plan: int, parties: Sequence[PreviewedParty]) -> list[Difference]:
@@ -150,6 +152,15 @@ class StoredPreview:
             ended = {"previewed_at": sa.func.now()} | self._progress()
             beat(connection, plan, self.owner, during="previewing", **ended)
             connection.execute(_PREVIEWED, {"plan": plan})
+
+
+def targets_of(engine: Engine, plan: int) -> Iterator[Target]:
+    """Yield the events of a plan in their order, with nothing else: a million take seconds."""
+    query = sa.select(BulkItem.key, BulkItem.letter_state.is_not(None))
+    ordered = query.where(BulkItem.plan == plan).order_by(BulkItem.position)
+    with engine.connect() as connection, reading_at_length(connection):
+        for key, is_dead_letter in connection.execute(ordered):
+            yield Target(key=key, is_dead_letter=is_dead_letter)
 
 
 def items_of(engine: Engine, plan: int, *, states: Sequence[str] = ()) -> Iterator[Item]:

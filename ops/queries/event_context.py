@@ -50,7 +50,7 @@ def load_actions(connection: Connection, keys: Sequence[str]) -> tuple[AuditEntr
 def load_twins(connection: Connection, recorded: RecordedEvent) -> tuple[TwinEvent, ...]:
     """Return the events that stated something about the same objects for the same second.
 
-    The order of two such events cannot be told by their times.
+    The times of two such events do not say which came first.
     """
     event = recorded.settled
     if event is None:

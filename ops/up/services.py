@@ -91,6 +91,7 @@ class ConsoleService(Service):
             "DATABASE_URL",
             "PAIDUP_CONSOLE_SECRET",
             "PAIDUP_CONSOLE_TOKENS",
+            "PAIDUP_OIDC_CLIENT_SECRET",
         }
     )
     turn = 0

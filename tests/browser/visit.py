@@ -67,4 +67,4 @@ def _refusal(page: Page) -> str:
 
 
 def _is_answer(response: Response) -> bool:
-    return response.request.method == "POST" and urlsplit(response.url).path == LOGIN
+    return bool(response.request.method == "POST" and urlsplit(response.url).path == LOGIN)

@@ -102,7 +102,9 @@ def test_no_file_holds_a_secret() -> None:
     for name in (
         "STRIPE_WEBHOOK_SECRET",
         "STRIPE_API_KEY",
+        "PAIDUP_CONSOLE_SECRET",
         "PAIDUP_CONSOLE_TOKENS",
+        "PAIDUP_OIDC_CLIENT_SECRET",
         "POSTGRES_PASSWORD",
         "POSTGRES_APP_PASSWORD",
         "REDIS_PASSWORD",

@@ -45,6 +45,10 @@ from runtime.time_limits import (
     GROWTH_NOTED,
     GROWTH_SPAN,
     HEARTBEAT_SECONDS,
+    HISTORY_LONG_SECONDS,
+    HISTORY_REDIS_SECONDS,
+    HISTORY_SHORT_SECONDS,
+    HISTORY_SPREAD_SECONDS,
     IDLE_IN_TRANSACTION_SECONDS,
     INGEST_ANSWER_SECONDS,
     INGEST_IDLE_SECONDS,
@@ -251,6 +255,11 @@ def test_an_event_that_shares_a_call_has_its_answer_or_its_error_within_the_answ
     call = (1 + REDIS_CONNECT_SHARE) * INGEST_REDIS_SECONDS
 
     assert rises([ACCEPT_TURN_SECONDS + call, ACCEPT_ANSWER_SECONDS, INGEST_ANSWER_SECONDS])
+
+
+def test_a_late_report_counts_for_the_interval_that_it_is_about() -> None:
+    assert HISTORY_SPREAD_SECONDS + HISTORY_REDIS_SECONDS < HISTORY_SHORT_SECONDS / 2
+    assert HISTORY_LONG_SECONDS % HISTORY_SHORT_SECONDS == 0
 
 
 def test_a_replica_that_lags_does_not_count_as_a_redis_that_is_frozen() -> None:

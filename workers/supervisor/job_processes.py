@@ -26,7 +26,7 @@ from runtime.time_limits import BULK_AGAIN_SECONDS, BULK_LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
 
-JOB_COMMAND: Final = (sys.executable, "-m", "ops.cli", "jobs", "run")
+JOB_COMMAND: Final = (sys.executable, "-m", "paidup", "jobs", "run")
 MAX_JOBS: Final = 2
 _NICE: Final = 10
 _LEASE: Final = timedelta(seconds=BULK_LEASE_SECONDS)

@@ -12,6 +12,9 @@ from ops.console.access.access_audit import close_windows
 from ops.console.access.credentials import Credentials
 from ops.console.access.login_limits import LoginLimits
 from ops.console.access.login_pages import LoginDesk, login_pages
+from ops.console.access.oidc import OidcProvider
+from ops.console.access.oidc_pages import AttemptCookie, OidcDesk, oidc_pages
+from ops.console.access.oidc_people import credentials_by
 from ops.console.access.page_access import PageAccess, Render
 from ops.console.access.session_cookie import SessionCookie
 from ops.console.access.sessions import LIFETIME
@@ -28,7 +31,7 @@ class ConsoleAccess:
     """The access to the pages, and the pages by which people log in and out."""
 
     pages: PageAccess
-    login: Blueprint
+    login: tuple[Blueprint, ...]
 
 
 def render_page(template: str, *, status: int = 200, **values: object) -> Response:
@@ -44,7 +47,9 @@ def access_of(
     ``reading`` is an engine of ``hasty_engine``, ``writing`` one of ``make_engine``.
     """
     site = Site.of(settings)
-    credentials = Credentials(read_tokens(settings.console_tokens))
+    provider = _provider(settings, site)
+    by_provider = credentials_by(provider.issuer, settings.oidc_roles) if provider else ()
+    credentials = Credentials(read_tokens(settings.console_tokens), by_provider)
     cookie = None
     if settings.console_secrets:
         seconds = round(LIFETIME.total_seconds())
@@ -65,8 +70,40 @@ def access_of(
         writing=writing,
         render=render,
         trusted_proxies=settings.trusted_proxies,
+        provider_name=provider.name if provider else None,
     )
-    return ConsoleAccess(pages=access, login=login_pages(desk))
+    return ConsoleAccess(pages=access, login=(login_pages(desk), *_by(provider, desk, settings)))
+
+
+def _provider(settings: Settings, site: Site) -> OidcProvider | None:
+    """Return the provider; without a secret for cookies no one could come back from it."""
+    issuer, client_id, redirect_uri = (
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        site.redirect_uri,
+    )
+    if not (issuer and client_id and redirect_uri and settings.console_secrets):
+        return None
+    return OidcProvider(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=settings.oidc_client_secret,
+        redirect_uri=redirect_uri,
+        monotonic=time.monotonic,
+    )
+
+
+def _by(
+    provider: OidcProvider | None, desk: LoginDesk, settings: Settings
+) -> tuple[Blueprint, ...]:
+    if provider is None:
+        return ()
+    cookie = AttemptCookie(desk.access.site, settings.console_secrets)
+    return (
+        oidc_pages(
+            OidcDesk(desk=desk, provider=provider, rules=settings.oidc_roles, cookie=cookie)
+        ),
+    )
 
 
 def start_closing_windows(writing: Engine) -> None:

@@ -30,6 +30,7 @@ class Credentials:
         self._tokens = tokens
         people = (token for token in tokens if token.role.may_act_as(LEAST_ROLE))
         self._roles = {credential_of(token): token.role for token in people}
+        self.has_tokens = bool(self._roles)
         self._roles |= {other.name: other.role for other in others}
 
     @property

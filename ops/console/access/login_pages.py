@@ -59,6 +59,7 @@ class LoginDesk:
         writing: Engine,
         render: Render,
         trusted_proxies: Sequence[Network],
+        provider_name: str | None = None,
     ) -> None:
         self.access = access
         self._cookie = cookie
@@ -67,6 +68,7 @@ class LoginDesk:
         self._writing = writing
         self._render = render
         self._trusted_proxies = trusted_proxies
+        self._provider_name = provider_name
 
     def show(self) -> BaseResponse:
         """Respond with the form, or with the page that a person wanted who is logged in."""
@@ -123,11 +125,14 @@ class LoginDesk:
             )
         return source
 
-    def start(self, new: NewSession, wanted: str) -> BaseResponse:
-        """Start a session, end the one that the browser had, and go to the page."""
+    def start(self, new: NewSession, wanted: str, *, subject: str | None = None) -> BaseResponse:
+        """Start a session, end the one that the browser had, and go to the page.
+
+        ``subject`` is the id of the person at a provider, for the audit.
+        """
         assert self._cookie is not None, "log in is off"  # noqa: S101 - for types
         before = self.access.find_person()
-        started = self._write(lambda connection: _log_in(connection, new, before))
+        started = self._write(lambda connection: _log_in(connection, new, before, subject))
         self._limits.succeeded(new.source)
         response = self._go_to(wanted)
         self._cookie.write(response, started.secret)
@@ -160,7 +165,13 @@ class LoginDesk:
         elif not self._credentials.has_people:
             missing, error, status = NO_PEOPLE, None, 503
         return self._render(
-            "access/login.html", status=status, wanted=wanted, error=error, missing=missing
+            "access/login.html",
+            status=status,
+            wanted=wanted,
+            error=error,
+            missing=missing,
+            by_token=self._credentials.has_tokens,
+            provider=self._provider_name,
         )
 
     def _go_to(self, path: str) -> BaseResponse:
@@ -193,7 +204,9 @@ def login_pages(desk: LoginDesk) -> Blueprint:
     return pages
 
 
-def _log_in(connection: Connection, new: NewSession, before: Person | None) -> StartedSession:
+def _log_in(
+    connection: Connection, new: NewSession, before: Person | None, subject: str | None
+) -> StartedSession:
     close_windows(connection)
     if before and end_session(connection, before.session, by=before.actor):
         _audit_end(connection, before, SESSION_ENDED, reason="logged in again")
@@ -203,7 +216,8 @@ def _log_in(connection: Connection, new: NewSession, before: Person | None) -> S
         actor=actor_of(new.person),
         action=LOGIN,
         target=("console_session", started.id),
-        after={"role": new.role, "how": new.how, "source": new.source},
+        after={"role": new.role, "how": new.how, "source": new.source}
+        | ({"subject": subject} if subject else {}),
     )
     return started
 

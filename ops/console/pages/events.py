@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from flask import Blueprint, Response, abort, url_for
-from sqlalchemy import Connection
+from flask import Blueprint, Response, abort, request, url_for
+from sqlalchemy import Connection, Engine
 
 from billing.facts import is_observation
 from billing.readers.registry import HANDLED_TYPES, IgnoredReason
 from billing.text import storable
 from models.events import OUTCOMES
+from ops.bulk.targets import Selection
 from ops.console.access.people import Person, current_person
 from ops.console.pages.field_changes import field_changes
 from ops.console.pages.frame import Frame, found_or_404
@@ -25,6 +26,8 @@ from ops.console.pages.list_forms import (
     read_list_form,
 )
 from ops.console.pages.masking import show_payload
+from ops.console.pages.plan_making import PlanMaker
+from ops.errors import CommandFailed
 from ops.events.facts_text import describe_fact
 from ops.events.lookup import describe_unknown
 from ops.events.render import ShownEvent
@@ -43,11 +46,14 @@ RecordLook = Callable[[Connection, Person, str, str], object]
 SUBJECT: Final = "event"
 
 
-def event_pages(frame: Frame, inbox: PageInbox, record_look: RecordLook) -> Blueprint:
-    """Return the routes of events."""
+def event_pages(
+    frame: Frame, inbox: PageInbox, record_look: RecordLook, engine: Engine
+) -> Blueprint:
+    """Return the routes of events; plans to replay one are made by the engine."""
     pages = Blueprint("events", __name__)
     frame.add_to_navigation("Events", "events.find")
     one = EventPage(frame, inbox)
+    maker = PlanMaker(frame=frame, engine=engine)
     search = EventSearch(frame, inbox)
 
     @pages.get("/events")
@@ -59,13 +65,21 @@ def event_pages(frame: Frame, inbox: PageInbox, record_look: RecordLook) -> Blue
         return one.show(storable(key))
 
     @pages.post("/events/<user_id:key>")
-    def show_personal_data(key: str) -> Response:
+    def act(key: str) -> Response:
         person, subject = current_person(), storable(key)
+        if "action" in request.form:
+            return make_plan(subject)
 
         def look() -> object:
             return frame.transact(lambda writing: record_look(writing, person, SUBJECT, subject))
 
         return one.show(subject, look)
+
+    def make_plan(key: str) -> Response:
+        try:
+            return maker.make(Selection(ids=(key,), wanted=EventFilter()), only_letters=False)
+        except CommandFailed as error:
+            return one.show(key, error=str(error))
 
     return pages
 
@@ -157,8 +171,10 @@ class EventPage:
         self._frame = frame
         self._inbox = inbox
 
-    def show(self, key: str, look: Callable[[], object] | None = None) -> Response:
-        """Return the page."""
+    def show(
+        self, key: str, look: Callable[[], object] | None = None, *, error: str | None = None
+    ) -> Response:
+        """Return the page; ``error`` says why a form was refused."""
         if is_observation(key):
             return self._show_observation(key, look)
         found = self._find(key)
@@ -166,6 +182,8 @@ class EventPage:
         facts, no_facts_reason = shown.stated
         return self._frame.render(
             "events/show.html",
+            status=422 if error else 200,
+            error=error,
             key=key,
             found=found,
             shown=shown,

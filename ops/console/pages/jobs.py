@@ -45,7 +45,7 @@ _UNNAMED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a job that paused asks: may it act on these users, or is the event to be left out?"""
+    """The question of a job that paused: may it act on these users, or is the event left out?"""
 
     event: str
     users: tuple[str, ...]

@@ -23,7 +23,7 @@ _CUSTOMERS: Final = ("cus_", "gcus_")
 
 @dataclass(slots=True, kw_only=True)
 class ListForm:
-    """What a person typed into the form above a list, and what is wrong with it."""
+    """The texts that a person typed into the form above a list, and what is wrong with them."""
 
     given: Mapping[str, str]
     zone: ZoneInfo

@@ -28,7 +28,7 @@ class ConsolePages:
         versions = {name: asset.version for name, asset in assets.items()}
         site = self.access.pages.site
         self.access.pages.register(
-            app, self.subjects, open_pages=[self.access.login, asset_routes(assets)]
+            app, self.subjects, open_pages=[*self.access.login, asset_routes(assets)]
         )
         check_prefix(site, app.url_map)
         app.wsgi_app = PrefixMiddleware(app.wsgi_app, site)  # type: ignore[method-assign]

@@ -30,7 +30,7 @@ def pages_of(
     return (
         overview_pages(frame, state),
         users_pages(frame, PageStatements(frame.settings, frame.ledger), inbox),
-        event_pages(frame, inbox, record_look),
+        event_pages(frame, inbox, record_look, engine),
         dead_letter_pages(frame, inbox, engine),
         customers_pages(frame),
         subscriptions_pages(frame),

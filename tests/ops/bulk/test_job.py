@@ -45,6 +45,12 @@ def dead_letters(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch, seeds: str) -> 
         return floor.take_in(*purchases(floor, seeds))
 
 
+def settled_in(plan: Plan) -> int:
+    """Return how many events were settled; one may have come after a newer one."""
+    assert plan.counts.keys() <= {"applied", "superseded"}
+    return sum(plan.counts.values())
+
+
 def test_a_replay_settles_every_event_and_says_who_asked(
     floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +61,7 @@ def test_a_replay_settles_every_event_and_says_who_asked(
     run_plan(floor, plan)
 
     ended = plan_now(floor, plan.id)
-    assert (ended.state, ended.owner, ended.counts) == ("done", None, {"applied": len(keys)})
+    assert (ended.state, ended.owner, settled_in(ended)) == ("done", None, len(keys))
     assert set(states(floor, plan)) == {"done"}
     assert set(floor.letters().values()) == {"replayed"}
     assert {actor for actor, _, _ in floor.audited("replay.settled")} == {ADA.actor}
@@ -136,7 +142,7 @@ def test_a_paused_plan_starts_nothing_until_it_is_resumed(
     assert run_plan(floor, plan) is None
     control.resume(floor.engine, plan.id, ADA)
     run_plan(floor, plan)
-    assert plan_now(floor, plan.id).counts == {"applied": len(keys)}
+    assert settled_in(plan_now(floor, plan.id)) == len(keys)
     assert floor.requeued() == len(keys)
 
 
@@ -246,9 +252,7 @@ def test_killed_at_random_points_it_settles_each_event_once_beside_live_traffic(
 
     assert kills == 3
     assert set(states(floor, plan)) == {"done"}
-    counts = plan_now(floor, plan.id).counts
-    assert counts.keys() <= {"applied", "superseded"}
-    assert sum(counts.values()) == len(keys)
+    assert settled_in(plan_now(floor, plan.id)) == len(keys)
     assert set(floor.letters().values()) == {"replayed"}
     assert len(floor.audited("replay.settled")) == len(keys)
     assert len(floor.audited("dead_letter.replayed")) == len(keys)

@@ -13,7 +13,7 @@ APPLICATION = hashed_entry("shop", Role.READER, "pdt_s")
 
 def levels(tokens: tuple[str, ...], **environ: str) -> list[str]:
     settings = Settings.from_env({"PAIDUP_CONSOLE_TOKENS": ",".join(tokens), **environ})
-    return [str(finding.level) for finding in check_operators(settings)]
+    return [str(finding.state) for finding in check_operators(settings)]
 
 
 def test_without_approvals_nothing_is_said() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from ops.up.servers.redis_server import Redis
+from runtime.history.reader import read_history
+from runtime.history.spans import HOUR
 from runtime.time_limits import OVERDUE_SECONDS
 from tests.workers.fakes import ManualClock
 from tests.workers.waiting import until
@@ -87,6 +89,11 @@ def site(database: str, redis_url: str, tmp_path: Path) -> Iterator[WorkerSite]:
     site.close()
 
 
+def settled_by_history(site: WorkerSite) -> int:
+    intervals = read_history(site.redis, HOUR).intervals
+    return sum(each.workers.settled for each in intervals if each.workers)
+
+
 @pytest.mark.servers
 def test_events_are_applied_though_the_broker_is_gone_for_good(
     site: WorkerSite, own_redis: Redis
@@ -98,4 +105,5 @@ def test_events_are_applied_though_the_broker_is_gone_for_good(
     with running(site) as worker:
         site.until_drained(40)
         site.assert_each_applied_once(ids)
+        until(lambda: settled_by_history(site) == len(ids), why="the process reports at its end")
         worker.process.send_signal(signal.SIGTERM)

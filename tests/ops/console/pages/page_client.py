@@ -49,7 +49,7 @@ class ShownPage:
 
     @property
     def location(self) -> str:
-        """Where a redirect leads."""
+        """The URL to which a redirect leads."""
         assert self.status == 303, self.response.text
         return self.response.headers["Location"]
 
@@ -61,7 +61,7 @@ class ShownPage:
 
     @property
     def main(self) -> Element:
-        """What the page adds to the frame."""
+        """The part that the page adds to the frame."""
         return self.tree.one("main")
 
     @property

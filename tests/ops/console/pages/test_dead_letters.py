@@ -32,7 +32,7 @@ def client(
     yield client_of(
         lambda frame: [
             dead_letter_pages(frame, inbox, books.engine),
-            event_pages(frame, inbox, lambda *_: None),
+            event_pages(frame, inbox, lambda *_: None, books.engine),
             job_pages(frame, books.engine),
         ]
     )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from ops.console.access.people import Person
 from ops.console.pages.events import event_pages
 from ops.console.pages.inbox import PageInbox
+from ops.console.pages.jobs import job_pages
 from ops.console_tokens import Role
 from ops.samples.scenario import Event
 from runtime.event_body import parse
@@ -39,10 +40,18 @@ def looks() -> Looks:
 
 @pytest.fixture
 def client(
-    client_of: Callable[[Pages], PageClient], page_settings: Settings, looks: Looks
+    client_of: Callable[[Pages], PageClient],
+    page_settings: Settings,
+    looks: Looks,
+    books: SeededDatabase,
 ) -> Iterator[PageClient]:
     inbox = PageInbox(page_settings)
-    yield client_of(lambda frame: [event_pages(frame, inbox, looks.record)])
+    yield client_of(
+        lambda frame: [
+            event_pages(frame, inbox, looks.record, books.engine),
+            job_pages(frame, books.engine),
+        ]
+    )
     inbox.close()
 
 
@@ -159,7 +168,9 @@ class TestFind:
         shown = {each["name"]: each.attributes.get("value") for each in page.main.all("input")}
         assert all(shown[name] == said for name, said in given.items() if name in shown)
 
-    def test_who_names_what_no_event_names_is_told_what_to_do(self, client: PageClient) -> None:
+    def test_the_list_says_what_to_do_where_no_event_names_what_is_looked_for(
+        self, client: PageClient
+    ) -> None:
         assert "compare it with Stripe's dashboard" in client.get("/events", about="cus_9").text
         assert "No event was settled yet" in client.get("/events").text
 
@@ -260,12 +271,45 @@ class TestShow:
     ) -> None:
         event = books.tell("first_paid").events[0]
         nowhere = PageInbox(replace(page_settings, redis_url="redis://127.0.0.1:1/0"))
-        client = client_of(lambda frame: [event_pages(frame, nowhere, looks.record)])
+        client = client_of(lambda frame: [event_pages(frame, nowhere, looks.record, books.engine)])
 
         page = client.get(f"/events/{event.id}")
 
         assert page.status == 200
         assert "The inbox was not searched" in page.text
+
+    def test_a_replay_becomes_a_plan_of_one(
+        self, client: PageClient, books: SeededDatabase
+    ) -> None:
+        event = books.tell("first_paid").events[0]
+        form: dict[str, Any] = {**client.get(f"/events/{event.id}").main.form("Plan a replay")}
+        sent = form | {"reason": "see whether it changes", "action": "replay"}
+
+        first = client.post(f"/events/{event.id}", **sent)
+        second = client.post(f"/events/{event.id}", **sent)
+
+        assert first.location == second.location
+        assert event.id in {row[1] for row in client.get(first.location).main.rows()}
+
+    def test_a_replay_without_a_reason_is_refused_on_the_page(
+        self, client: PageClient, books: SeededDatabase, looks: Looks
+    ) -> None:
+        event = books.tell("first_paid").events[0]
+        form: dict[str, Any] = {**client.get(f"/events/{event.id}").main.form("Plan a replay")}
+
+        page = client.post(f"/events/{event.id}", **form | {"action": "replay", "reason": ""})
+
+        assert page.status == 422
+        assert "Say why" in page.tree.one(role="alert").text
+        assert looks.made == []
+
+    def test_a_viewer_may_not_replay(self, client: PageClient, books: SeededDatabase) -> None:
+        event = books.tell("first_paid").events[0]
+        form: dict[str, Any] = {**client.get(f"/events/{event.id}").main.form("Plan a replay")}
+        sent = form | {"reason": "x", "action": "replay"}
+
+        assert "Plan a replay" not in client.get(f"/events/{event.id}", role=Role.VIEWER).text
+        assert client.post(f"/events/{event.id}", role=Role.VIEWER, **sent).status == 403
 
     def test_what_the_api_showed_has_a_page(
         self, client: PageClient, books: SeededDatabase

@@ -1,0 +1,70 @@
+"""People at real consoles: one login counts at all of them, and raw requests lead nowhere."""
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.ingest.ingest_process import TimedAnswer
+from tests.ops.console.access.people_client import OPERATOR, SECRET, TOKENS, VIEWER
+from tests.ops.console.console_process import ServedConsole, serving
+
+pytestmark = pytest.mark.servers
+
+SETTINGS = {"PAIDUP_CONSOLE_TOKENS": TOKENS, "PAIDUP_CONSOLE_SECRET": SECRET}
+
+
+def post(served: ServedConsole, path: str, cookie: str = "", **fields: str) -> TimedAnswer:
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Origin": f"http://127.0.0.1:{served._port}",
+        "Cookie": cookie,
+    }
+    return served._ask("POST", path, urlencode(fields).encode(), headers)
+
+
+def get(served: ServedConsole, path: str, cookie: str = "", **headers: str) -> TimedAnswer:
+    return served._ask("GET", path, None, {"Cookie": cookie, **headers})
+
+
+def cookie_of(answer: TimedAnswer) -> str:
+    (header,) = (value for name, value in answer.headers.items() if name.lower() == "set-cookie")
+    return header.partition(";")[0]
+
+
+def test_a_person_logs_in_at_one_console_and_is_known_at_another(
+    database: str, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        serving(database, folders[0], **SETTINGS) as first,
+        serving(database, folders[1], **SETTINGS) as second,
+    ):
+        login = post(first, "/login", token=OPERATOR)
+        cookie = cookie_of(login)
+        assert login.status == 303
+        # Who is logged in needs no form.
+        assert get(second, "/login", cookie).status == 303
+        assert get(second, "/login").status == 200
+
+        assert post(second, "/logout", cookie).status == 303
+
+        assert get(first, "/login", cookie).status == 200
+
+
+def test_a_real_server_hands_tricks_over_and_they_lead_nowhere(
+    database: str, tmp_path: Path
+) -> None:
+    with serving(database, tmp_path, **SETTINGS) as served:
+        cookie = cookie_of(post(served, "/login", token=VIEWER))
+        for path in ("//evil.example", "/%5cevil.example", "/%2f../x", "/login/..//evil.example"):
+            answer = get(served, path, cookie)
+            assert answer.status in {400, 404}, path
+            assert "location" not in {name.lower() for name in answer.headers}
+
+        stranger = get(served, "/login", cookie, **{"X-Forwarded-For": "1.2.3.4"})
+        rebound = get(served, "/login", cookie, Host="evil.example")
+        blown_up = get(served, "/login", f"paidup_session={'x' * 30_000}")
+    assert (stranger.status, rebound.status, blown_up.status) == (403, 403, 200)
