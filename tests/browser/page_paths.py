@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import Connection, text
 
@@ -37,6 +37,19 @@ QUERIES: Final[Mapping[str, Sequence[str]]] = {
     "search.find": ("q=usr", "q=nothing-is-called-so"),
 }
 """Queries of pages that show more with one, by endpoint; each counts as one more page."""
+
+NAMED: Final[Mapping[str, tuple[str, str]]] = {
+    "plans.show": ("code", SAMPLES["plans"]),
+    "users.ask_grant_end": (
+        "grant",
+        "SELECT subject FROM operator_statements WHERE kind = 'grant'",
+    ),
+    "users.ask_link_end": ("link", "SELECT subject FROM operator_statements WHERE kind = 'link'"),
+    "users.show": ("user_id", SAMPLES["users"]),
+    "users.show_changes": ("user_id", SAMPLES["users"]),
+    "users.show_inbox": ("user_id", SAMPLES["users"]),
+}
+"""The parameter in the query of a page about one thing, and the ids it may have, by endpoint."""
 
 _PARAMETER: Final = re.compile(r"<(?:[^:<>]+:)?(\w+)>")
 _ROUTES_OF_PROCESS: Final = """
@@ -108,6 +121,10 @@ def paths_of(
             route.path(dict(zip(route.parameters, values, strict=True)))
             for values in zip(*found, strict=False)
         ] or [route.rule]
+        if route.endpoint in NAMED:
+            name, query = NAMED[route.endpoint]
+            values = _sampled(route, query, connection, each)
+            paths[route.rule] = [f"{route.rule}?{urlencode({name: value})}" for value in values]
         for query in QUERIES.get(route.endpoint, ()):
             paths[f"{route.rule}?{query}"] = [f"{path}?{query}" for path in paths[route.rule]]
     return paths
@@ -118,6 +135,10 @@ def _values(route: PageRoute, parameter: str, connection: Connection, most: int)
     query = SAMPLES.get(f"{subject}.{parameter}") or SAMPLES.get(subject)
     if query is None:
         raise NoSample(f"{route.rule} ({route.endpoint}): add {subject}.{parameter} to SAMPLES")
+    return _sampled(route, query, connection, most)
+
+
+def _sampled(route: PageRoute, query: str, connection: Connection, most: int) -> list[str]:
     # In an order of no meaning, and the same in each run.
     some = f"SELECT * FROM ({query}) AS found (id) ORDER BY md5(id) LIMIT {most:d}"  # noqa: S608
     values = list(connection.execute(text(some)).scalars())

@@ -77,6 +77,7 @@ def fill(system: StackUnderTest, token: str) -> None:
     system.await_settled(_send(system, sent))
     for user in GRANTED:
         _grant(system.stack.console_url, token, user)
+    _link(system, token)
 
 
 def _lifecycle(name: str, shape: Shape, now: int, user_id: str | None = None) -> Lifecycle:
@@ -138,13 +139,24 @@ def _grant(console_url: str, token: str, user: str) -> None:
         "reason": "A month for the trouble with the payment page.",
         "new_user": True,
     }
+    _state(f"{console_url}/v1/grants", token, f"sample-shop-{user}", body)
+
+
+def _link(system: StackUnderTest, token: str) -> None:
+    """Say of a payment whose it is, which its events said as well."""
+    query = text("SELECT payment_ref, user_id FROM payments WHERE user_id IS NOT NULL LIMIT 1")
+    with system.engine.connect() as connection:
+        target, user = connection.execute(query).one()
+    body = {"target": target, "user_id": user, "reason": "She showed the invoice."}
+    _state(f"{system.stack.console_url}/v1/links", token, "sample-shop-link", body)
+
+
+def _state(url: str, token: str, key: str, body: Mapping[str, object]) -> None:
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/json",
-        "Idempotency-Key": f"sample-shop-{user}",
+        "Idempotency-Key": key,
     }
-    request = Request(  # noqa: S310 - the console of this shop
-        f"{console_url}/v1/grants", json.dumps(body).encode(), headers
-    )
+    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - of this shop
     with urlopen(request, timeout=SETTLE_SECONDS) as response:  # noqa: S310 - the same
         assert response.status in {HTTPStatus.OK, HTTPStatus.CREATED}

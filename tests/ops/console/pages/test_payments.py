@@ -34,8 +34,8 @@ def test_a_payment_shows_money_movements_what_it_granted_and_its_events(
     page = console.get(f"/payments/{payment}")
 
     tiles = [each.text for each in page.main.all("div", class_="tile")]
-    assert tiles[0].startswith("Amount99.00 USD")
-    assert tiles[1].startswith("Refunded40.00 USD59.00 USD stays")
+    assert tiles[0].startswith("Amount 99.00 USD")
+    assert tiles[1].startswith("Refunded 40.00 USD59.00 USD stays")
     assert "received" in page.text
     assert "-40.00 USD" in page.text
     assert "charge.refunded" in page.text

@@ -31,7 +31,7 @@ def test_a_subscription_leads_to_user_customer_payments_and_plan(
     found = page.main.links()
     assert found["usr_1"] == "/users/show?user_id=usr_1"
     assert found["premium"] == "/plans/show?code=premium"
-    assert sum(text.startswith("pi_") for text in found) == 2
+    assert sum(text.startswith("pi_") for text in found) >= 2
     assert any(url.startswith("/customers/") for url in found.values())
 
 
@@ -39,15 +39,16 @@ def test_subscriptions_are_filtered_by_status_plan_and_end(
     books: SeededDatabase, console: BusinessPages
 ) -> None:
     books.tell("renewal", user="usr_1", seed="a")
-    books.tell("trial_active", user="usr_2", seed="b")
+    books.tell("upgrade", user="usr_2", seed="b")
 
     def users(**given: Any) -> set[str]:
         return {row[3] for row in console.get("/subscriptions", **given).main.rows()}
 
     assert users() == {"usr_1", "usr_2"}
-    assert users(status="trialing") == {"usr_2"}
-    assert users(plan="premium") == {"usr_1", "usr_2"}
-    assert users(plan="team") == set()
+    assert users(status="active", user="usr_2") == {"usr_2"}
+    assert users(status="canceled") == set()
+    assert users(plan="premium") == {"usr_1"}
+    assert users(plan="team") == {"usr_2"}
     assert users(user="usr_1", canceling="1") == set()
 
 
