@@ -21,7 +21,7 @@ from ops.console.pages.list_forms import (
 )
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.user_links import add_link_routes
-from ops.console.pages.user_view import PastAccess, UserView, load_past, load_user
+from ops.console.pages.user_view import PastAccess, UserView, load_past, load_statement, load_user
 from ops.queries.lookups import Lookup, describe_missing, look_up
 from ops.queries.pages import UnusableCursor
 from ops.queries.recent_users import recently_changed
@@ -91,11 +91,14 @@ class _UserPages:
         form = read_list_form(self._frame.zone, datetime.now(UTC))
         at = _past(form)
 
-        def load(connection: Connection) -> tuple[UserView, PastAccess | None]:
-            past = load_past(connection, user_id, at) if at else None
-            return load_user(connection, self._frame.realms, lookup), past
+        statement = storable(request.args.get("done", ""))
 
-        seen, past = self._frame.read(load)
+        def load(connection: Connection) -> tuple[UserView, PastAccess | None, object]:
+            past = load_past(connection, user_id, at) if at else None
+            done = load_statement(connection, user_id, statement) if statement else None
+            return load_user(connection, self._frame.realms, lookup), past, done
+
+        seen, past, done = self._frame.read(load)
         known = seen.explanation.known
         return self._frame.render(
             "users/show.html",
@@ -106,7 +109,7 @@ class _UserPages:
             errors=form.errors,
             grant=GrantForm.empty(user_id, known=known),
             plans=seen.plans,
-            done=_done(seen, request.args.get("done", "")),
+            done=done,
         )
 
     def show_changes(self, user_id: str) -> Response:
@@ -152,9 +155,3 @@ def _past(form: ListForm) -> datetime | None:
         form.errors.append(f"“{form.text('at')}” is in the future: below is when access ends.")
         return None
     return at
-
-
-def _done(seen: UserView, statement: str) -> object:
-    """Return the grant or link of the user that was made or ended a moment ago."""
-    links = (each for each in seen.links if each.link == statement)
-    return next((each for each in seen.grants if each.grant == statement), next(links, None))

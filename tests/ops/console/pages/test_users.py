@@ -37,7 +37,7 @@ def test_the_answer_comes_first_with_the_source_the_event_and_the_payment(
     assert answer.text.startswith("May use max_devices 5, signals_enabled, with no end")
     links = page.main.links()
     subscription = next(text for text in links if text.startswith("sub_"))
-    assert links[subscription] == f"/search?q={subscription}"
+    assert links[subscription] == f"/subscriptions/{subscription}"
     assert any(text in {each.id for each in renewal.events} for text in links)
     assert "Paid by" in page.text
 
