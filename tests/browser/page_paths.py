@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from sqlalchemy import Connection, text
 
@@ -23,33 +23,33 @@ SAMPLES: Final[Mapping[str, str]] = {
     "customers": "SELECT stripe_customer_id FROM customers",
     "dead_letters": "SELECT event_id FROM dead_letters",
     "events": "SELECT id FROM stripe_events",
+    "jobs": "SELECT id::text FROM bulk_plans",
     "overview.name": "VALUES ('backlog'), ('events'), ('lag')",
     "payments": "SELECT payment_ref FROM payments",
     "plans": "SELECT DISTINCT plan_code FROM user_entitlements WHERE plan_code IS NOT NULL",
     "purchases": "SELECT purchase_ref FROM purchases",
     "subscriptions": "SELECT stripe_subscription_id FROM subscriptions",
     "users": "SELECT DISTINCT user_id FROM user_entitlements",
+    "users.grant": "SELECT DISTINCT subject FROM operator_statements WHERE kind LIKE 'grant%'",
+    "users.link": "SELECT DISTINCT subject FROM operator_statements WHERE kind LIKE 'link%'",
 }
 """Ids for the parameter of a page, by ``blueprint`` or, before that, ``blueprint.parameter``."""
+
+NEEDED: Final[Mapping[str, str]] = {
+    "plans.show": "?code=<code>",
+    "users.ask_grant_end": "?grant=<grant>",
+    "users.ask_link_end": "?link=<link>",
+    "users.show": "?user_id=<user_id>",
+    "users.show_changes": "?user_id=<user_id>",
+    "users.show_inbox": "?user_id=<user_id>",
+}
+"""Queries without which a page has nothing to show, by endpoint."""
 
 QUERIES: Final[Mapping[str, Sequence[str]]] = {
     "events.find": ("outcome=ignored", "type=charge.refunded", "about=nothing-is-called-so"),
     "search.find": ("q=usr", "q=nothing-is-called-so"),
 }
 """Queries of pages that show more with one, by endpoint; each counts as one more page."""
-
-NAMED: Final[Mapping[str, tuple[str, str]]] = {
-    "plans.show": ("code", SAMPLES["plans"]),
-    "users.ask_grant_end": (
-        "grant",
-        "SELECT subject FROM operator_statements WHERE kind = 'grant'",
-    ),
-    "users.ask_link_end": ("link", "SELECT subject FROM operator_statements WHERE kind = 'link'"),
-    "users.show": ("user_id", SAMPLES["users"]),
-    "users.show_changes": ("user_id", SAMPLES["users"]),
-    "users.show_inbox": ("user_id", SAMPLES["users"]),
-}
-"""The parameter in the query of a page about one thing, and the ids it may have, by endpoint."""
 
 _PARAMETER: Final = re.compile(r"<(?:[^:<>]+:)?(\w+)>")
 _ROUTES_OF_PROCESS: Final = """
@@ -69,14 +69,14 @@ class NoSample(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRoute:
-    """A page as it is registered: its endpoint in Flask, and its path with parameters."""
+    """A page as it is registered: its endpoint in Flask, its path and the query that it needs."""
 
     endpoint: str
     rule: str
 
     @property
     def parameters(self) -> list[str]:
-        """The names in the path."""
+        """The names in the path and in the query."""
         return _PARAMETER.findall(self.rule)
 
     def path(self, values: Mapping[str, str]) -> str:
@@ -97,7 +97,10 @@ def routes_of_console(environ: Mapping[str, str]) -> list[PageRoute]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    routes = (PageRoute(endpoint=end, rule=rule) for end, rule in json.loads(done.stdout))
+    routes = (
+        PageRoute(endpoint=endpoint, rule=rule + NEEDED.get(endpoint, ""))
+        for endpoint, rule in json.loads(done.stdout)
+    )
     return sorted(page_routes(routes), key=lambda route: route.rule)
 
 
@@ -121,10 +124,6 @@ def paths_of(
             route.path(dict(zip(route.parameters, values, strict=True)))
             for values in zip(*found, strict=False)
         ] or [route.rule]
-        if route.endpoint in NAMED:
-            name, query = NAMED[route.endpoint]
-            values = _sampled(route, query, connection, each)
-            paths[route.rule] = [f"{route.rule}?{urlencode({name: value})}" for value in values]
         for query in QUERIES.get(route.endpoint, ()):
             paths[f"{route.rule}?{query}"] = [f"{path}?{query}" for path in paths[route.rule]]
     return paths
@@ -135,10 +134,6 @@ def _values(route: PageRoute, parameter: str, connection: Connection, most: int)
     query = SAMPLES.get(f"{subject}.{parameter}") or SAMPLES.get(subject)
     if query is None:
         raise NoSample(f"{route.rule} ({route.endpoint}): add {subject}.{parameter} to SAMPLES")
-    return _sampled(route, query, connection, most)
-
-
-def _sampled(route: PageRoute, query: str, connection: Connection, most: int) -> list[str]:
     # In an order of no meaning, and the same in each run.
     some = f"SELECT * FROM ({query}) AS found (id) ORDER BY md5(id) LIMIT {most:d}"  # noqa: S608
     values = list(connection.execute(text(some)).scalars())

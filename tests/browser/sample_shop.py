@@ -15,10 +15,15 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Final
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
+from ops.bulk.plans import REPLAY, PlanRequest, make_plan
+from ops.bulk.targets import Selection
 from ops.console_tokens import VARIABLE, Role, hashed_entry
+from ops.queries.events import EventFilter
+from ops.queries.parties import configured_realms
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS, Lifecycle, compose, scenarios_in
 from runtime.database.engine import engine_for
@@ -38,6 +43,17 @@ REFUSED: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 """Tables that refuse rows of users at first, with the lifecycle that fails so."""
 
 GRANTED: Final = ("usr_fay", "usr_gil")
+GRANT: Final[Mapping[str, object]] = {
+    "plan": "premium",
+    "for": "30d",
+    "reason": "A month for the trouble with the payment page.",
+    "new_user": True,
+}
+LINK: Final[Mapping[str, object]] = {
+    "user_id": "usr_hal",
+    "reason": "Paid under an old account.",
+    "new_user": True,
+}
 _SHAPES: Final = (Shape.OLD, Shape.NEW)
 
 
@@ -75,9 +91,23 @@ def fill(system: StackUnderTest, token: str) -> None:
     kinds = ((name, shape) for name, shape in product(SCENARIOS, _SHAPES))
     sent = [_lifecycle(*kind, now) for kind in kinds if kind[0] in scenarios_in(kind[1])]
     system.await_settled(_send(system, sent))
+    console = system.stack.console_url
     for user in GRANTED:
-        _grant(system.stack.console_url, token, user)
-    _link(system, token)
+        _state(console, token, "/v1/grants", {**GRANT, "user_id": user})
+    _state(console, token, "/v1/links", {**LINK, "target": _customer(system)})
+    _plan_a_replay(system)
+
+
+def _plan_a_replay(system: StackUnderTest) -> None:
+    request = PlanRequest(
+        action=REPLAY,
+        actor="console:olga",
+        reason="The hold on these accounts is lifted.",
+        selection=Selection(ids=(), wanted=EventFilter()),
+        realms=configured_realms(system.stack.settings),
+        only_letters=True,
+    )
+    make_plan(system.engine, request)
 
 
 def _lifecycle(name: str, shape: Shape, now: int, user_id: str | None = None) -> Lifecycle:
@@ -131,32 +161,21 @@ def _dead(system: StackUnderTest) -> set[str]:
         return set(connection.execute(text("SELECT event_id FROM dead_letters")).scalars())
 
 
-def _grant(console_url: str, token: str, user: str) -> None:
-    body = {
-        "user_id": user,
-        "plan": "premium",
-        "for": "30d",
-        "reason": "A month for the trouble with the payment page.",
-        "new_user": True,
-    }
-    _state(f"{console_url}/v1/grants", token, f"sample-shop-{user}", body)
-
-
-def _link(system: StackUnderTest, token: str) -> None:
-    """Say of a payment whose it is, which its events said as well."""
-    query = text("SELECT payment_ref, user_id FROM payments WHERE user_id IS NOT NULL LIMIT 1")
+def _customer(system: StackUnderTest) -> str:
+    """Return some customer, the same in each shop."""
+    query = "SELECT stripe_customer_id FROM customers ORDER BY 1 LIMIT 1"
     with system.engine.connect() as connection:
-        target, user = connection.execute(query).one()
-    body = {"target": target, "user_id": user, "reason": "She showed the invoice."}
-    _state(f"{system.stack.console_url}/v1/links", token, "sample-shop-link", body)
+        return str(connection.execute(text(query)).scalar_one())
 
 
-def _state(url: str, token: str, key: str, body: Mapping[str, object]) -> None:
+def _state(console_url: str, token: str, path: str, body: Mapping[str, object]) -> None:
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/json",
-        "Idempotency-Key": key,
+        "Idempotency-Key": str(uuid4()),
     }
-    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - of this shop
+    request = Request(  # noqa: S310 - the console of this shop
+        console_url + path, json.dumps(body).encode(), headers
+    )
     with urlopen(request, timeout=SETTLE_SECONDS) as response:  # noqa: S310 - the same
         assert response.status in {HTTPStatus.OK, HTTPStatus.CREATED}

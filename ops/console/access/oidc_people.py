@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ops.console.access.credentials import Credential
-from ops.console.tokens import Role
+from ops.console_tokens import Role
 from runtime.oidc_settings import RoleRule
 
 _MOST_CHARACTERS: Final = 200

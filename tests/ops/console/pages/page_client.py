@@ -132,7 +132,7 @@ def _make_app(frame: Frame, access: GivenPerson, pages: Sequence[Blueprint]) -> 
     others = other_pages(pages, "overview.show", "search.find")
     ConsolePages(
         frame=frame,
-        access=ConsoleAccess(pages=access, login=login),
+        access=ConsoleAccess(pages=access, login=(login,)),
         subjects=[*pages, *others],
     ).register(app)
     return app
