@@ -83,7 +83,7 @@ def create_app(
 
 def page_routes(app: Flask, access: ConsoleAccess, pages: Sequence[Blueprint]) -> None:
     """Register the pages, which need a session, and the login, and serve all below the prefix."""
-    access.pages.register(app, pages, open_pages=[access.login])
+    access.pages.register(app, pages, open_pages=access.login)
     check_prefix(access.pages.site, app.url_map)
     app.wsgi_app = PrefixMiddleware(app.wsgi_app, access.pages.site)  # type: ignore[method-assign]
 

@@ -13,7 +13,7 @@ from ops.console.access.credentials import Credentials
 from ops.console.access.login_limits import LoginLimits
 from ops.console.access.login_pages import LoginDesk, login_pages
 from ops.console.access.oidc import OidcProvider
-from ops.console.access.oidc_pages import AttemptCookie, OidcDesk, add_oidc_routes
+from ops.console.access.oidc_pages import AttemptCookie, OidcDesk, oidc_pages
 from ops.console.access.oidc_people import credentials_by
 from ops.console.access.page_access import PageAccess, Render
 from ops.console.access.session_cookie import SessionCookie
@@ -31,7 +31,7 @@ class ConsoleAccess:
     """The access to the pages, and the pages by which people log in and out."""
 
     pages: PageAccess
-    login: Blueprint
+    login: tuple[Blueprint, ...]
 
 
 def render_page(template: str, *, status: int = 200, **values: object) -> Response:
@@ -72,18 +72,16 @@ def access_of(
         trusted_proxies=settings.trusted_proxies,
         provider_name=provider.name if provider else None,
     )
-    login = login_pages(desk)
-    if provider:
-        attempts = AttemptCookie(site, settings.console_secrets)
-        rules = settings.oidc_roles
-        add_oidc_routes(login, OidcDesk(desk, provider=provider, rules=rules, cookie=attempts))
-    return ConsoleAccess(pages=access, login=login)
+    return ConsoleAccess(pages=access, login=(login_pages(desk), *_by(provider, desk, settings)))
 
 
 def _provider(settings: Settings, site: Site) -> OidcProvider | None:
     """Return the provider; without a secret for cookies no one could come back from it."""
-    issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
-    redirect_uri = site.redirect_uri
+    issuer, client_id, redirect_uri = (
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        site.redirect_uri,
+    )
     if not (issuer and client_id and redirect_uri and settings.console_secrets):
         return None
     return OidcProvider(
@@ -92,6 +90,19 @@ def _provider(settings: Settings, site: Site) -> OidcProvider | None:
         client_secret=settings.oidc_client_secret,
         redirect_uri=redirect_uri,
         monotonic=time.monotonic,
+    )
+
+
+def _by(
+    provider: OidcProvider | None, desk: LoginDesk, settings: Settings
+) -> tuple[Blueprint, ...]:
+    if provider is None:
+        return ()
+    cookie = AttemptCookie(desk.access.site, settings.console_secrets)
+    return (
+        oidc_pages(
+            OidcDesk(desk=desk, provider=provider, rules=settings.oidc_roles, cookie=cookie)
+        ),
     )
 
 

@@ -61,8 +61,8 @@ class OidcDesk:
 
     def __init__(
         self,
-        desk: LoginDesk,
         *,
+        desk: LoginDesk,
         provider: OidcProvider,
         rules: Sequence[RoleRule],
         cookie: AttemptCookie,
@@ -127,7 +127,9 @@ class OidcDesk:
         )
 
 
-def add_oidc_routes(login: Blueprint, desk: OidcDesk) -> None:
-    """Add the routes to the pages that are reached without a session."""
-    login.get("/login/oidc", endpoint="leave_for_provider")(desk.leave)
-    login.get(OIDC_CALLBACK, endpoint="come_back")(desk.come_back)
+def oidc_pages(desk: OidcDesk) -> Blueprint:
+    """Return the routes."""
+    pages = Blueprint("oidc", __name__, template_folder="../templates")
+    pages.get("/login/oidc", endpoint="leave")(desk.leave)
+    pages.get(OIDC_CALLBACK, endpoint="come_back")(desk.come_back)
+    return pages
