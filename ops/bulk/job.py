@@ -16,9 +16,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from models.tables import AuditLog, BulkUser, DeadLetter, StripeEvent
+from models.tables import AuditLog, DeadLetter, StripeEvent
 from ops.bulk import control
-from ops.bulk.effects import users_harmed
 from ops.bulk.lease import LeaseLost, beat
 from ops.bulk.plans import By, Item, Plan, audit
 from ops.bulk.preview import ReplayPreviewer
@@ -28,6 +27,8 @@ from ops.bulk.selection import letter_hash
 from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted
 from runtime.database.one_of import one_of
+from runtime.ledger.effects import unnamed_in, users_harmed
+from runtime.ledger.errors import UnnamedEffect
 from runtime.ledger.record import DeliveryPreview
 from runtime.time_limits import BULK_SAVE_SECONDS
 
@@ -67,6 +68,8 @@ class JobResults(ReplayResults):
     positions: dict[str, int] = field(default_factory=dict)
     unsaved: list[tuple[int, str, str]] = field(default_factory=list)
     unsaved_counts: dict[str, int] = field(default_factory=dict)
+    refused: str | None = None
+    """Why a worker refused an event whose effect the preview did not name."""
 
     def add(self, result: ReplayResult) -> None:
         """Count the result, and keep it to be saved if the item is over."""
@@ -78,6 +81,8 @@ class JobResults(ReplayResults):
         position = self.positions.pop(result.key)
         said = f"{result.status}: {result.detail}" if result.detail else str(result.status)
         self.unsaved.append((position, state, said))
+        if result.detail.startswith(UnnamedEffect.__name__):
+            self.refused = result.detail
         name = str(result.status)
         self.unsaved_counts[name] = self.unsaved_counts.get(name, 0) + 1
 
@@ -107,7 +112,8 @@ class JobBook:
         """Save results and renew the lease, if it was not done just now.
 
         Raises:
-            Interrupted: the plan was paused or cancelled, or another process has it.
+            Interrupted: the plan was paused or cancelled, another process has it, or a worker
+                refused an event because of its effect.
         """
         if self.clock() - self._saved_at < BULK_SAVE_SECONDS:
             return
@@ -115,6 +121,8 @@ class JobBook:
             self.save()
         except LeaseLost as error:
             raise Interrupted from error
+        if self.results.refused is not None:
+            self.pause(self.results.refused)
 
     def save(self, *, end: bool = False) -> None:
         """Save results and counts; with ``end`` the plan is done.
@@ -157,11 +165,8 @@ class JobBook:
 
     def unnamed(self, users: frozenset[str]) -> list[str]:
         """Return those of the users that neither the preview nor a person named."""
-        query = sa.select(BulkUser.user_id).where(
-            BulkUser.plan == self.plan.id, one_of(BulkUser.user_id, users)
-        )
         with self.engine.connect() as connection:
-            return sorted(users - set(connection.scalars(query)))
+            return unnamed_in(connection, self.plan.id, users)
 
     def _by(self) -> By:
         return By(actor=JOB_ACTOR, reason=self.plan.reason)

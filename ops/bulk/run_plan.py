@@ -89,6 +89,7 @@ class PlanRunner:
         publish = (
             self.publish or WakePublisher(make_celery(self.settings, role="publisher")).publish
         )
+        previewed = book.plan.previewed_at is not None
         requeuer = Requeuer(
             engine=self.engine,
             inbox=self.inbox,
@@ -97,8 +98,8 @@ class PlanRunner:
             reason=book.plan.reason,
             mark=book.plan.mark or 0,
             plan=book.plan.id,
+            guarded=previewed,
         )
-        previewed = book.plan.previewed_at is not None
         previewer = ReplayPreviewer(self.settings, self.engine) if previewed else None
         return ReplayJob(book=book, requeuer=requeuer, previewer=previewer).requeue
 

@@ -18,7 +18,6 @@ from billing.ids import PartyId
 from billing.rows import EntitlementRow, PaymentRow
 from models.tables import BulkDifference, BulkItem, BulkUser
 from ops.bulk.control import allow_users, forget_preview
-from ops.bulk.effects import owner_of, takes_access, users_harmed
 from ops.bulk.lease import LeaseLost, beat, claim, new_owner, release
 from ops.bulk.plans import DISCARD, Difference, Item, read_items
 from ops.bulk.preview import PreviewedParty, ReplayPreview, ReplayPreviewer
@@ -30,6 +29,7 @@ from runtime.database.deadline import reading_at_length
 from runtime.database.one_of import one_of
 from runtime.inbox.entries import Lane
 from runtime.inbox.inbox import Inbox
+from runtime.ledger.effects import owner_of, takes_access, users_harmed
 from runtime.settings import Settings
 
 MOST_KEPT: Final = 10_000
