@@ -1,4 +1,4 @@
-"""Run a plan to its end: each event is decided anew, and what changed meanwhile is left alone.
+"""Run a plan to its end: each event is decided again, and what changed meanwhile is left alone.
 
 A replay goes through the inbox, as any replay (decision 9), and its result is read from the audit.
 Results are saved every half second, in the transaction that renews the lease. A process that is
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from models.tables import AuditLog, DeadLetter, StripeEvent
 from ops.bulk import control
 from ops.bulk.lease import LeaseLost, beat
-from ops.bulk.plans import By, Item, Plan, audit
+from ops.bulk.plans import By, PlannedAction, PlannedItem, audit
 from ops.bulk.preview import ReplayPreviewer
 from ops.bulk.requeue import REQUESTED, Requeuer
 from ops.bulk.results import ReplayResult, ReplayResults, ReplayStatus
@@ -94,10 +94,10 @@ def _item_state(status: ReplayStatus) -> str | None:
 
 @dataclass(slots=True, kw_only=True)
 class JobBook:
-    """What a job knows of its plan: it checks items, saves results and pauses."""
+    """The job's side of its plan: it checks items, saves results and pauses."""
 
     engine: Engine
-    plan: Plan
+    plan: PlannedAction
     owner: str
     results: JobResults = field(default_factory=JobResults)
     clock: Callable[[], float] = time.monotonic
@@ -180,13 +180,13 @@ class JobBook:
 
 @dataclass(slots=True, kw_only=True)
 class ReplayJob:
-    """Requeues the items of one plan; ``previewer`` decides each anew if there was a preview."""
+    """Requeues the items of one plan; ``previewer`` decides each again if there was a preview."""
 
     book: JobBook
     requeuer: Requeuer
     previewer: ReplayPreviewer | None
 
-    def requeue(self, items: Sequence[Item]) -> list[ReplayResult]:
+    def requeue(self, items: Sequence[PlannedItem]) -> list[ReplayResult]:
         """Requeue those of a few items that are as they were planned.
 
         Raises:
@@ -202,7 +202,7 @@ class ReplayJob:
         results |= {result.key: result for result in requeued}
         return [results[item.key] for item in items]
 
-    def _left_alone(self, items: Sequence[Item]) -> dict[str, ReplayResult]:
+    def _left_alone(self, items: Sequence[PlannedItem]) -> dict[str, ReplayResult]:
         """Return the results of items that changed since; not of those that this plan requeued."""
         with self.book.engine.connect() as connection:
             now = as_they_are(connection, items)
@@ -216,9 +216,9 @@ class ReplayJob:
         }
 
     def _decided(
-        self, previewer: ReplayPreviewer, items: Sequence[Item]
+        self, previewer: ReplayPreviewer, items: Sequence[PlannedItem]
     ) -> dict[str, ReplayResult]:
-        """Decide the items anew; return those that wait for a lock.
+        """Decide the items again; return those that wait for a lock.
 
         Raises:
             Interrupted: one has an effect that a person has to allow.
@@ -242,7 +242,9 @@ class ReplayJob:
             )
 
 
-def changed_since(item: Item, now: EventNow | None, plan: Plan) -> tuple[ReplayStatus | None, str]:
+def changed_since(
+    item: PlannedItem, now: EventNow | None, plan: PlannedAction
+) -> tuple[ReplayStatus | None, str]:
     """Return why an item is left alone, or None as its status if it is as it was planned."""
     if now is None:
         return ReplayStatus.CHANGED, "it is not here any more"
@@ -259,7 +261,7 @@ def changed_since(item: Item, now: EventNow | None, plan: Plan) -> tuple[ReplayS
     return None, ""
 
 
-def as_they_are(connection: Connection, items: Sequence[Item]) -> dict[str, EventNow]:
+def as_they_are(connection: Connection, items: Sequence[PlannedItem]) -> dict[str, EventNow]:
     """Return the events of these items as they are now, by key."""
     nothing = sa.null().cast(sa.Text())
     letters = sa.select(
@@ -282,7 +284,7 @@ def as_they_are(connection: Connection, items: Sequence[Item]) -> dict[str, Even
     return {row["key"]: EventNow(**row) for row in rows}
 
 
-def _requested(connection: Connection, plan: Plan, keys: Sequence[str]) -> set[str]:
+def _requested(connection: Connection, plan: PlannedAction, keys: Sequence[str]) -> set[str]:
     """Return the events that an earlier process of this plan put into the inbox."""
     query = sa.select(AuditLog.target_id).where(
         AuditLog.target_type.in_(("event", "dead_letter")),

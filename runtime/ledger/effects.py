@@ -46,7 +46,7 @@ def unnamed_in(connection: Connection, plan: int, users: frozenset[str]) -> list
 
 
 def owner_of(payment: PaymentRow) -> str:
-    """Return the user of a payment, or the payment itself while nobody knows its user."""
+    """Return the user of a payment, or the payment itself while its user is unknown."""
     return payment.user_id or payment.payment_ref
 
 

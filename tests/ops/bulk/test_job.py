@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from ops.bulk import control
-from ops.bulk.plans import By, Plan, PlanRefused
+from ops.bulk.plans import By, PlannedAction, PlanRefused
 from ops.samples.scenario import Event
 from runtime.failures.dead_letters import discard
 from tests.ops.bulk.plan_builders import (
@@ -44,7 +44,7 @@ def dead_letters(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch, seeds: str) -> 
         return floor.take_in(*purchases(floor, seeds))
 
 
-def settled_in(plan: Plan) -> int:
+def settled_in(plan: PlannedAction) -> int:
     """Return how many events were settled; one may have come after a newer one."""
     assert plan.counts.keys() <= {"applied", "superseded"}
     return sum(plan.counts.values())
@@ -182,7 +182,7 @@ def test_only_one_process_runs_a_plan_until_its_lease_ends(
     assert plan_now(floor, plan.id).state == "done"
 
 
-def refunded(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, str]:
+def refunded(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> tuple[PlannedAction, str]:
     """Preview a plan that names nobody; afterwards its event would take a payment back."""
     events = floor.books.compose("refund_full", user="usr_refunded").events
     refund = next(event for event in events if event.type.startswith("charge.refund"))
@@ -211,9 +211,9 @@ def test_an_effect_on_a_user_whom_the_preview_did_not_name_pauses_and_asks(
     assert f"{key} would take access from or move money of usr_refunded" in str(paused.state_reason)
     assert (floor.requeued(), floor.letters()[key]) == (0, "open")
     answers = (
-        control.Answers(allow=("usr_refunded",))
+        control.PauseAnswers(allow=("usr_refunded",))
         if answer == "allow"
-        else control.Answers(skip=(key,))
+        else control.PauseAnswers(skip=(key,))
     )
     control.resume(floor.engine, plan.id, ADA, answers)
     run_plan(floor, plan)

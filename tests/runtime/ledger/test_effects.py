@@ -1,4 +1,4 @@
-"""What counts as taking access or moving money."""
+"""Decisions that take access or move money."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
