@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ops.bulk.job import JobBook, as_they_are, changed_since
+from ops.bulk.plans import PlannedItem
 from ops.bulk.results import ReplayResult, ReplayStatus
 from ops.terminal.formats import format_time
 from runtime.failures.dead_letters import DiscardResult, discard

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from models.tables import BulkPlan
-from ops.bulk.plans import read_plan
+from ops.bulk.plans import PlannedAction, read_plan
 from ops.queries.replay_results import current_mark
 from runtime.inbox.inbox import new_token
 from runtime.time_limits import BULK_LEASE_SECONDS

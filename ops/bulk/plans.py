@@ -48,8 +48,8 @@ class PlanRefused(CommandFailed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
     """The wish of a person: which action on which events, and why.
-    """What a person wants to do to which events, and why.
 
     ``only_letters`` selects among dead letters alone; a discard always does. ``said`` is kept
     instead of the selection if the events were chosen before.
