@@ -53,6 +53,7 @@ from ops.up.up_file import settings as find_settings
 from runtime.failures.conflicts import dead_letter_conflicts
 from runtime.failures.dead_letters import DiscardResult
 from runtime.inbox.entries import PeekedEvent
+from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import DISCARDED
 from runtime.settings import Settings
 
@@ -206,11 +207,7 @@ def discard(
             realms = configured_realms(settings)
             chosen = choose_letters(connection, selection, OPEN, realms=realms)
         keys = [target.key for target in chosen]
-        if pending := inbox.pending(keys):
-            raise CommandFailed(
-                f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
-                " settled; nothing was changed"
-            )
+        _refuse_pending(inbox, keys)
         if dry_run:
             return _report_dry_run(keys, as_json=as_json)
         confirm(len(keys), "discard", yes=yes)
@@ -221,13 +218,21 @@ def discard(
             inbox=inbox,
             pause=Interruption().pause,
             wait=False,
-            tell=results.append,
+            on_discard=results.append,
         )
         request = PlanRequest(
             action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
         )
         run_here(runner, request, "discarding", alone=alone)
     return _report(sorted(results, key=lambda each: each.key), as_json=as_json)
+
+
+def _refuse_pending(inbox: Inbox, keys: Sequence[str]) -> None:
+    if pending := inbox.pending(keys):
+        raise CommandFailed(
+            f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
+            " settled; nothing was changed"
+        )
 
 
 def _count_resolved(
