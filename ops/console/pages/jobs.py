@@ -26,6 +26,7 @@ from ops.bulk.plans import (
     read_items,
     read_plan,
 )
+from ops.bulk.question import Question, read_question
 from ops.console.access.people import current_person, require
 from ops.console.pages.field_changes import FieldChange, field_changes
 from ops.console.pages.frame import Frame
@@ -37,18 +38,6 @@ _ITEMS: Final = 50
 _DIFFERENCES: Final = 25
 _UNDER_WAY: Final = frozenset({"previewing", "running"})
 _HIGHEST: Final = 2**63 - 1
-_UNNAMED: Final = re.compile(
-    r"(?P<key>\S+) would take access from or move money of (?P<users>.+), whom the preview did not"
-)
-"""The reason of a job that paused by itself (``ops.bulk.job``)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """The question of a job that paused: may it act on these users, or is the event left out?"""
-
-    event: str
-    users: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,16 +191,8 @@ class Jobs:
             items=tuple(items[:_ITEMS]),
             more_items=items[_ITEMS - 1].position if len(items) > _ITEMS else None,
             needs_approval=control.needs_approval(plan, above),
-            question=read_question(plan),
+            question=read_question(plan.state_reason) if plan.state == "paused" else None,
         )
-
-
-def read_question(plan: Plan) -> Question | None:
-    """Return what a paused job asks, None if a person paused it."""
-    asked = _UNNAMED.match(plan.state_reason or "") if plan.state == "paused" else None
-    if asked is None:
-        return None
-    return Question(event=asked["key"], users=tuple(asked["users"].split(", ")))
 
 
 def _position(name: str) -> int:

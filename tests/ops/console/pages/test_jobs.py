@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from ops.bulk.plans import PlanRequest, make_plan
+from ops.bulk.question import Question
 from ops.bulk.targets import Selection
 from ops.console.pages.jobs import job_pages
 from ops.console_tokens import Role
@@ -165,9 +166,10 @@ def test_what_it_would_change_is_shown_user_by_user(
     )
     write(
         books,
-        "INSERT INTO bulk_differences (plan, position, kind, user_id, takes, before, after) VALUES"
-        " (:plan, 1, 'entitlement', 'usr_1', true, CAST(:given AS jsonb), NULL),"
-        " (:plan, 2, 'payment', 'usr_2', true, NULL, CAST(:payment AS jsonb))",
+        "INSERT INTO bulk_differences (plan, position, party, kind, user_id, takes, before,"
+        " after) VALUES"
+        " (:plan, 1, 'p', 'entitlement', 'usr_1', true, CAST(:given AS jsonb), NULL),"
+        " (:plan, 2, 'p', 'payment', 'usr_2', true, NULL, CAST(:payment AS jsonb))",
         plan=plan,
         given=given,
         payment='{"payment_ref": "pi_1", "amount_minor": 1999, "currency": "eur"}',
@@ -205,10 +207,7 @@ def test_a_job_that_asks_about_a_user_is_answered_on_its_page(
     client: PageClient, books: SeededDatabase
 ) -> None:
     plan = plan_of(books)
-    reason = (
-        "evt_001 would take access from or move money of usr_1, usr_2, whom the preview did not"
-        f" name: `paidup jobs resume {plan} --allow usr_1` lets it"
-    )
+    reason = Question(event="evt_001", users=("usr_1", "usr_2")).says(plan)
     write(books, "UPDATE bulk_plans SET state = 'paused', state_reason = :reason", reason=reason)
 
     page = client.get(f"/jobs/{plan}")
@@ -267,8 +266,9 @@ def test_hostile_text_stays_text(client: PageClient, books: SeededDatabase, host
     )
     write(
         books,
-        "INSERT INTO bulk_differences (plan, position, kind, user_id, takes, before, after) VALUES"
-        " (:plan, 1, 'payment', :it, true, NULL,"
+        "INSERT INTO bulk_differences (plan, position, party, kind, user_id, takes, before,"
+        " after) VALUES"
+        " (:plan, 1, 'p', 'payment', :it, true, NULL,"
         " jsonb_build_object('payment_ref', CAST(:it AS text), CAST(:it AS text), 1))",
         plan=plan,
         it=hostile,

@@ -1,0 +1,39 @@
+"""The question of a job that paused by itself: may it act on users whom its preview did not name?
+
+A plan keeps it as the reason of its state, in words for people; pages read it from there. Pure.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_ASKED: Final = re.compile(
+    r"(?P<event>\S+) would take access from or move money of (?P<users>.+), whom the preview did"
+    r" not name: ",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """An event, and the users from whom it would take access or whose money it would move."""
+
+    event: str
+    users: tuple[str, ...]
+
+    def says(self, plan: int) -> str:
+        """Return the question with the commands that answer it."""
+        allow = " ".join(f"--allow {user}" for user in self.users)
+        return (
+            f"{self.event} would take access from or move money of {', '.join(self.users)}, whom"
+            f" the preview did not name: `paidup jobs resume {plan} {allow}` lets it,"
+            f" `paidup jobs resume {plan} --skip {self.event}` leaves it out"
+        )
+
+
+def read_question(reason: str | None) -> Question | None:
+    """Return the question that the reason of a paused plan asks, None if a person paused it."""
+    asked = _ASKED.match(reason or "")
+    if asked is None:
+        return None
+    return Question(event=asked["event"], users=tuple(asked["users"].split(", ")))
