@@ -92,6 +92,7 @@ class ConsoleService(Service):
             "PAIDUP_CONSOLE_SECRET",
             "PAIDUP_CONSOLE_TOKENS",
             "PAIDUP_OIDC_CLIENT_SECRET",
+            "REDIS_URL",
         }
     )
     turn = 0
