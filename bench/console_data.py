@@ -96,6 +96,13 @@ _REST: Final = (
                               'starts_at', changed_at, 'until', changed_at + interval '1 year'),
            'cli:bench', 'goodwill', changed_at FROM user_versions ORDER BY user_id LIMIT 2000
     """,
+    b"""
+    INSERT INTO operator_statements (id, kind, subject, realm, user_id, target, says, actor, reason,
+                                     made_at)
+    SELECT 'op_' || md5(stripe_customer_id), 'link', 'link_' || md5(stripe_customer_id), realm,
+           user_id, stripe_customer_id, '{}', 'cli:bench', 'said so', now()
+    FROM customers WHERE user_id IS NOT NULL ORDER BY stripe_customer_id LIMIT 200
+    """,
 )
 
 

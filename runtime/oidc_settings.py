@@ -49,9 +49,13 @@ def read_role_rules(text: str) -> tuple[RoleRule, ...]:
     """Return the rules in the order in which they are written.
 
     Raises:
-        ValueError: one is not ``claim:value=role``.
+        ValueError: one is not ``claim:value=role``, or two give a role to the same value.
     """
-    return tuple(_rule(part.strip()) for part in text.split(",") if part.strip())
+    rules = tuple(_rule(part.strip()) for part in text.split(",") if part.strip())
+    if len({(rule.claim, rule.value) for rule in rules}) < len(rules):
+        reason = "must give each value of a claim one role"
+        raise ValueError(reason)
+    return rules
 
 
 def _rule(text: str) -> RoleRule:

@@ -1,8 +1,8 @@
 """Start, approve, pause, resume and cancel a plan; each change is audited in its transaction.
 
 Above ``PAIDUP_APPROVAL_ABOVE`` events a plan waits until a second person approves it. People on a
-command line are whoever they say, so there the approval is a record; only the console, which knows
-who logged in, makes it a barrier. ``alone`` goes on without it, with a reason, and is alerted.
+command line have the names they give, so there the approval is a record. The console knows who
+logged in, and makes it a barrier. ``alone`` goes on without it, with a reason, and is alerted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from models.tables import BulkDifference, BulkItem, BulkPlan, BulkUser
-from ops.bulk.plans import ENDED, By, Plan, PlanRefused, audit, read_plan
+from ops.bulk.plans import ENDED, By, PlannedAction, PlanRefused, audit, read_plan
 
 _STARTABLE: Final = ("planned", "previewed", "waiting")
 _PREVIEWABLE: Final = ("planned", "previewed")
@@ -24,8 +24,8 @@ _CANCELLABLE: Final = ("planned", "previewing", "previewed", "waiting", "running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What a person says about the events for which a plan paused."""
+class PauseAnswers:
+    """Answers of a person about the events for which a plan paused."""
 
     allow: tuple[str, ...] = ()
     """Users from whom it may take access, or whose money it may move."""
@@ -33,7 +33,7 @@ class Answers:
     """Events that it leaves as they are."""
 
 
-def needs_approval(plan: Plan, approval_above: int | None) -> bool:
+def needs_approval(plan: PlannedAction, approval_above: int | None) -> bool:
     """Return True if a second person has to approve the plan before it may start."""
     above = approval_above is not None and plan.items > approval_above
     return above and plan.approved_by is None and plan.bypassed_by is None
@@ -48,7 +48,7 @@ def start(
     rate: float | None = None,
     alone: bool = False,
     owner: str | None = None,
-) -> Plan:
+) -> PlannedAction:
     """Let a plan run, or wait for the approval that it needs; return it as it is then.
 
     With ``alone`` it needs none, and the reason of ``by`` is audited. ``owner`` is the process that
@@ -70,7 +70,7 @@ def start(
         return read_plan(connection, plan)
 
 
-def approve(engine: Engine, plan: int, by: By) -> Plan:
+def approve(engine: Engine, plan: int, by: By) -> PlannedAction:
     """Approve a plan as a second person; it runs if it waited for that.
 
     Raises:
@@ -93,7 +93,7 @@ def person_of(actor: str) -> str:
     return actor.partition(":")[2].casefold() or actor.casefold()
 
 
-def start_preview(engine: Engine, plan: int) -> Plan:
+def start_preview(engine: Engine, plan: int) -> PlannedAction:
     """Ask for a preview, which replaces an earlier one; ``paidup jobs run`` makes it."""
     with engine.begin() as connection:
         _locked(connection, plan, _PREVIEWABLE, "preview")
@@ -103,7 +103,7 @@ def start_preview(engine: Engine, plan: int) -> Plan:
         return read_plan(connection, plan)
 
 
-def stop_preview(engine: Engine, plan: int) -> Plan:
+def stop_preview(engine: Engine, plan: int) -> PlannedAction:
     """End a preview under way, and forget what it showed."""
     with engine.begin() as connection:
         _locked(connection, plan, ("previewing",), "stop the preview of")
@@ -112,7 +112,7 @@ def stop_preview(engine: Engine, plan: int) -> Plan:
         return read_plan(connection, plan)
 
 
-def pause(engine: Engine, plan: int, by: By) -> Plan:
+def pause(engine: Engine, plan: int, by: By) -> PlannedAction:
     """Pause a running plan: its process ends at its next step and starts no further event."""
     with engine.begin() as connection:
         _locked(connection, plan, _PAUSABLE, "pause")
@@ -121,7 +121,7 @@ def pause(engine: Engine, plan: int, by: By) -> Plan:
         return read_plan(connection, plan)
 
 
-def resume(engine: Engine, plan: int, by: By, answers: Answers | None = None) -> Plan:
+def resume(engine: Engine, plan: int, by: By, answers: PauseAnswers | None = None) -> PlannedAction:
     """Let a paused plan go on, with what a person says about the events it paused for."""
     with engine.begin() as connection:
         _locked(connection, plan, ("paused",), "resume")
@@ -135,7 +135,7 @@ def resume(engine: Engine, plan: int, by: By, answers: Answers | None = None) ->
         return read_plan(connection, plan)
 
 
-def cancel(engine: Engine, plan: int, by: By) -> Plan:
+def cancel(engine: Engine, plan: int, by: By) -> PlannedAction:
     """Cancel a plan for good: what is done stays, and no further event is started."""
     with engine.begin() as connection:
         found = _locked(connection, plan, _CANCELLABLE, "cancel")
@@ -165,7 +165,7 @@ def _skip(connection: Connection, plan: int, keys: Sequence[str], by: By) -> Non
         )
 
 
-def _locked(connection: Connection, plan: int, states: Sequence[str], verb: str) -> Plan:
+def _locked(connection: Connection, plan: int, states: Sequence[str], verb: str) -> PlannedAction:
     connection.execute(sa.select(BulkPlan.id).where(BulkPlan.id == plan).with_for_update())
     found = read_plan(connection, plan)
     if found.state in states:

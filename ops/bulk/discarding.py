@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ops.bulk.job import JobBook, as_they_are, changed_since
-from ops.bulk.plans import Item
+from ops.bulk.plans import PlannedItem
 from ops.bulk.results import ReplayResult, ReplayStatus
 from ops.terminal.formats import format_time
 from runtime.failures.dead_letters import DiscardResult, discard
@@ -13,24 +13,24 @@ from runtime.inbox.inbox import Inbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscardJob:
-    """Discards the dead letters of one plan; ``tell`` gets the result of each that exists."""
+    """Discards the dead letters of one plan; ``on_discard`` gets the result of each that exists."""
 
     book: JobBook
     inbox: Inbox
-    tell: Callable[[DiscardResult], None] = lambda _: None
+    on_discard: Callable[[DiscardResult], None] = lambda _: None
 
-    def discard(self, items: Sequence[Item]) -> list[ReplayResult]:
+    def discard(self, items: Sequence[PlannedItem]) -> list[ReplayResult]:
         """Discard a few; what is in the inbox again is tried once it is settled."""
         self.book.results.positions.update({item.key: item.position for item in items})
         results = self._left_alone(items)
         keys = [item.key for item in items if item.key not in results]
         plan = self.book.plan
         for each in discard(self.book.engine, keys, actor=plan.actor, reason=plan.reason):
-            self.tell(each)
+            self.on_discard(each)
             results[each.key] = _result_of(each)
         return [results[item.key] for item in items]
 
-    def _left_alone(self, items: Sequence[Item]) -> dict[str, ReplayResult]:
+    def _left_alone(self, items: Sequence[PlannedItem]) -> dict[str, ReplayResult]:
         pending = set(self.inbox.pending([item.key for item in items]))
         with self.book.engine.connect() as connection:
             now = as_they_are(connection, items)

@@ -1,4 +1,4 @@
-"""Run a plan to its end: each event is decided anew, and what changed meanwhile is left alone.
+"""Run a plan to its end: each event is decided again, and what changed meanwhile is left alone.
 
 A replay goes through the inbox, as any replay (decision 9), and its result is read from the audit.
 Results are saved every half second, in the transaction that renews the lease. A process that is
@@ -16,11 +16,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from models.tables import AuditLog, BulkUser, DeadLetter, StripeEvent
+from models.tables import AuditLog, DeadLetter, StripeEvent
 from ops.bulk import control
-from ops.bulk.effects import users_harmed
 from ops.bulk.lease import LeaseLost, beat
-from ops.bulk.plans import By, Item, Plan, audit
+from ops.bulk.plans import By, PlannedAction, PlannedItem, audit
 from ops.bulk.preview import ReplayPreviewer
 from ops.bulk.question import Question
 from ops.bulk.requeue import REQUESTED, Requeuer
@@ -29,6 +28,8 @@ from ops.bulk.selection import letter_hash
 from ops.terminal.formats import format_time
 from ops.terminal.interrupt import Interrupted
 from runtime.database.one_of import one_of
+from runtime.ledger.effects import unnamed_in, users_harmed
+from runtime.ledger.errors import UnnamedEffect
 from runtime.ledger.record import DeliveryPreview
 from runtime.time_limits import BULK_SAVE_SECONDS
 
@@ -68,6 +69,8 @@ class JobResults(ReplayResults):
     positions: dict[str, int] = field(default_factory=dict)
     unsaved: list[tuple[int, str, str]] = field(default_factory=list)
     unsaved_counts: dict[str, int] = field(default_factory=dict)
+    refused: str | None = None
+    """Why a worker refused an event whose effect the preview did not name."""
 
     def add(self, result: ReplayResult) -> None:
         """Count the result, and keep it to be saved if the item is over."""
@@ -79,6 +82,8 @@ class JobResults(ReplayResults):
         position = self.positions.pop(result.key)
         said = f"{result.status}: {result.detail}" if result.detail else str(result.status)
         self.unsaved.append((position, state, said))
+        if result.detail.startswith(UnnamedEffect.__name__):
+            self.refused = result.detail
         name = str(result.status)
         self.unsaved_counts[name] = self.unsaved_counts.get(name, 0) + 1
 
@@ -90,10 +95,10 @@ def _item_state(status: ReplayStatus) -> str | None:
 
 @dataclass(slots=True, kw_only=True)
 class JobBook:
-    """What a job knows of its plan: it checks items, saves results and pauses."""
+    """The job's side of its plan: it checks items, saves results and pauses."""
 
     engine: Engine
-    plan: Plan
+    plan: PlannedAction
     owner: str
     results: JobResults = field(default_factory=JobResults)
     clock: Callable[[], float] = time.monotonic
@@ -108,7 +113,8 @@ class JobBook:
         """Save results and renew the lease, if it was not done just now.
 
         Raises:
-            Interrupted: the plan was paused or cancelled, or another process has it.
+            Interrupted: the plan was paused or cancelled, another process has it, or a worker
+                refused an event because of its effect.
         """
         if self.clock() - self._saved_at < BULK_SAVE_SECONDS:
             return
@@ -116,6 +122,8 @@ class JobBook:
             self.save()
         except LeaseLost as error:
             raise Interrupted from error
+        if self.results.refused is not None:
+            self.pause(self.results.refused)
 
     def save(self, *, end: bool = False) -> None:
         """Save results and counts; with ``end`` the plan is done.
@@ -158,11 +166,8 @@ class JobBook:
 
     def unnamed(self, users: frozenset[str]) -> list[str]:
         """Return those of the users that neither the preview nor a person named."""
-        query = sa.select(BulkUser.user_id).where(
-            BulkUser.plan == self.plan.id, one_of(BulkUser.user_id, users)
-        )
         with self.engine.connect() as connection:
-            return sorted(users - set(connection.scalars(query)))
+            return unnamed_in(connection, self.plan.id, users)
 
     def _by(self) -> By:
         return By(actor=JOB_ACTOR, reason=self.plan.reason)
@@ -176,13 +181,13 @@ class JobBook:
 
 @dataclass(slots=True, kw_only=True)
 class ReplayJob:
-    """Requeues the items of one plan; ``previewer`` decides each anew if there was a preview."""
+    """Requeues the items of one plan; ``previewer`` decides each again if there was a preview."""
 
     book: JobBook
     requeuer: Requeuer
     previewer: ReplayPreviewer | None
 
-    def requeue(self, items: Sequence[Item]) -> list[ReplayResult]:
+    def requeue(self, items: Sequence[PlannedItem]) -> list[ReplayResult]:
         """Requeue those of a few items that are as they were planned.
 
         Raises:
@@ -198,7 +203,7 @@ class ReplayJob:
         results |= {result.key: result for result in requeued}
         return [results[item.key] for item in items]
 
-    def _left_alone(self, items: Sequence[Item]) -> dict[str, ReplayResult]:
+    def _left_alone(self, items: Sequence[PlannedItem]) -> dict[str, ReplayResult]:
         """Return the results of items that changed since; not of those that this plan requeued."""
         with self.book.engine.connect() as connection:
             now = as_they_are(connection, items)
@@ -212,9 +217,9 @@ class ReplayJob:
         }
 
     def _decided(
-        self, previewer: ReplayPreviewer, items: Sequence[Item]
+        self, previewer: ReplayPreviewer, items: Sequence[PlannedItem]
     ) -> dict[str, ReplayResult]:
-        """Decide the items anew; return those that wait for a lock.
+        """Decide the items again; return those that wait for a lock.
 
         Raises:
             Interrupted: one has an effect that a person has to allow.
@@ -233,7 +238,9 @@ class ReplayJob:
             self.book.pause(Question(event=key, users=tuple(unnamed)).says(self.book.plan.id))
 
 
-def changed_since(item: Item, now: EventNow | None, plan: Plan) -> tuple[ReplayStatus | None, str]:
+def changed_since(
+    item: PlannedItem, now: EventNow | None, plan: PlannedAction
+) -> tuple[ReplayStatus | None, str]:
     """Return why an item is left alone, or None as its status if it is as it was planned."""
     if now is None:
         return ReplayStatus.CHANGED, "it is not here any more"
@@ -250,7 +257,7 @@ def changed_since(item: Item, now: EventNow | None, plan: Plan) -> tuple[ReplayS
     return None, ""
 
 
-def as_they_are(connection: Connection, items: Sequence[Item]) -> dict[str, EventNow]:
+def as_they_are(connection: Connection, items: Sequence[PlannedItem]) -> dict[str, EventNow]:
     """Return the events of these items as they are now, by key."""
     nothing = sa.null().cast(sa.Text())
     letters = sa.select(
@@ -273,7 +280,7 @@ def as_they_are(connection: Connection, items: Sequence[Item]) -> dict[str, Even
     return {row["key"]: EventNow(**row) for row in rows}
 
 
-def _requested(connection: Connection, plan: Plan, keys: Sequence[str]) -> set[str]:
+def _requested(connection: Connection, plan: PlannedAction, keys: Sequence[str]) -> set[str]:
     """Return the events that an earlier process of this plan put into the inbox."""
     query = sa.select(AuditLog.target_id).where(
         AuditLog.target_type.in_(("event", "dead_letter")),

@@ -1,8 +1,8 @@
 """Let one process at a time work on a plan, and another one go on once it is dead.
 
-The lease is on the row, on the clock of PostgreSQL, so it holds behind a pooler as well. Whoever
-lost it notices at the next heartbeat, which is in the transaction that saves results. Two processes
-that overlap do no harm: an event is requeued once and decided anew, whoever asks.
+The lease is on the row, on the clock of PostgreSQL, so it holds behind a pooler as well. A process
+that lost it notices at the next heartbeat, which is in the transaction that saves results. Two
+processes that overlap do no harm: an event is requeued once and decided again for each of them.
 """
 
 import os
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from models.tables import BulkPlan
-from ops.bulk.plans import Plan, read_plan
+from ops.bulk.plans import PlannedAction, read_plan
 from ops.queries.replay_results import current_mark
 from runtime.inbox.inbox import new_token
 from runtime.time_limits import BULK_LEASE_SECONDS
@@ -31,7 +31,7 @@ def new_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
 
 
-def claim(engine: Engine, plan: int, owner: str, *, state: str) -> Plan | None:
+def claim(engine: Engine, plan: int, owner: str, *, state: str) -> PlannedAction | None:
     """Take the plan in this state, unless a living process has it."""
     stale = BulkPlan.heartbeat_at < sa.func.now() - LEASE
     free = BulkPlan.owner.is_(None) | (BulkPlan.owner == owner) | stale

@@ -2,7 +2,7 @@
 
 A few events are read, and what they name leads through the stored memberships to their parties, and
 from there to the other events of the same parties, until none is left. Only then are the next ones
-read. Events that name objects nobody knows yet find each other by the ids that they name.
+read. Events that name objects of no known party find each other by the ids that they name.
 
 A settled event that stated nothing is known to concern a party only once it is read. So a party may
 turn out to have more events after its group came. It comes again at the end, with all of them, and
@@ -50,7 +50,7 @@ class PartyGroup:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Found:
+class _PartiesFound:
     """The events that were read for one step, and what they name."""
 
     targets: dict[str, Target] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class _Found:
 
 @dataclass(slots=True, kw_only=True)
 class PartyGroups:
-    """The groups of some events; ``read`` reads each once, and whoever gets a group once more."""
+    """The groups of some events; ``read`` reads each once, to find its party."""
 
     engine: Engine
     scope: Scope
@@ -89,9 +89,9 @@ class PartyGroups:
             whole = sorted(self._came[party], key=lambda target: position[target.key])
             yield [PartyGroup(party=party, targets=tuple(whole), replaces=frozenset(names))]
 
-    def _found_with(self, seeds: Sequence[Target], left: dict[str, Target]) -> _Found:
+    def _found_with(self, seeds: Sequence[Target], left: dict[str, Target]) -> _PartiesFound:
         """Read these events and all others of their parties, which leave ``left``."""
-        found = _Found()
+        found = _PartiesFound()
         todo = list(seeds)
         while todo:
             for some in chunks(todo, MOST_AT_ONCE):
@@ -101,7 +101,7 @@ class PartyGroups:
             todo = [left.pop(key) for key in sorted(named & left.keys())]
         return found
 
-    def _read(self, found: _Found, targets: Sequence[Target]) -> None:
+    def _read(self, found: _PartiesFound, targets: Sequence[Target]) -> None:
         prepared = prepare(self.read(targets), self.scope)
         with self.engine.connect() as connection:
             stated = keys_stated_by(connection, [each.delivery.key for each in prepared])
@@ -111,7 +111,7 @@ class PartyGroups:
             found.targets[key] = of_key[key]
             found.mentions[key] = each.mentions | stated.get(key, frozenset())
 
-    def _grouped(self, found: _Found, position: Mapping[str, int]) -> list[PartyGroup]:
+    def _grouped(self, found: _PartiesFound, position: Mapping[str, int]) -> list[PartyGroup]:
         named = frozenset().union(*found.mentions.values())
         unknown = {key: self._unknown[key] for key in named & self._unknown.keys()}
         known = {key: self._end_of(party) for key, party in (unknown | found.members).items()}
@@ -161,7 +161,7 @@ def _first(left: Mapping[str, Target], number: int) -> list[str]:
     return [key for key, _ in zip(left, range(number), strict=False)]
 
 
-def _look_up(connection: Connection, found: _Found) -> set[str]:
+def _look_up(connection: Connection, found: _PartiesFound) -> set[str]:
     """Look up what was named since the last call; return the events that concern the same."""
     new = frozenset().union(*found.mentions.values()) - found.looked_up
     known = _in_chunks(new, lambda some: _memberships(connection, some))

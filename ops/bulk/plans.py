@@ -5,7 +5,7 @@
 
 The fingerprint is a SHA-256 over the action, the sorted keys with their body hashes and dead-letter
 states, the catalogue version and the release. It names what a person agrees to, and nothing that
-the world may change meanwhile: the effect is decided anew for each event.
+the world may change meanwhile: the effect is decided when each event is applied.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class PlanRefused(CommandFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """What a person wants to do to which events, and why.
+    """The wish of a person: which action on which events, and why.
 
     ``only_letters`` selects among dead letters alone; a discard always does. ``said`` is kept
     instead of the selection if the events were chosen before.
@@ -85,7 +85,7 @@ class PlanRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PlannedAction:
     """One plan, as ``models.bulk.BulkPlan`` describes it."""
 
     id: int
@@ -116,7 +116,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item(Target):
+class PlannedItem(Target):
     """One event of a plan; ``said`` is its result in words."""
 
     position: int
@@ -127,7 +127,7 @@ class Item(Target):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class PreviewedChange:
     """A row of the preview before and after; ``takes`` access or moves money of the user."""
 
     position: int
@@ -216,13 +216,13 @@ def audit(
     )
 
 
-def read_plan(connection: Connection, plan: int) -> Plan:
+def read_plan(connection: Connection, plan: int) -> PlannedAction:
     """Return a plan.
 
     Raises:
         PlanRefused: there is none with this number.
     """
-    found = fetch(connection, Plan, BulkPlan, BulkPlan.id == plan)
+    found = fetch(connection, PlannedAction, BulkPlan, BulkPlan.id == plan)
     if not found:
         raise PlanRefused(f"there is no plan {plan}: `paidup jobs list` shows them")
     return found[0]
@@ -230,7 +230,7 @@ def read_plan(connection: Connection, plan: int) -> Plan:
 
 def list_plans(
     connection: Connection, *, limit: int, before: int | None = None, open_only: bool = False
-) -> Sequence[Plan]:
+) -> Sequence[PlannedAction]:
     """Return plans, newest first; those before the number ``before`` if one is given."""
     conditions: list[sa.ColumnElement[bool]] = []
     if before is not None:
@@ -238,30 +238,32 @@ def list_plans(
     if open_only:
         conditions.append(BulkPlan.state.not_in(ENDED))
     newest = [BulkPlan.id.desc()]
-    return fetch(connection, Plan, BulkPlan, *conditions, order_by=newest, limit=limit)
+    return fetch(connection, PlannedAction, BulkPlan, *conditions, order_by=newest, limit=limit)
 
 
 def read_items(
     connection: Connection, plan: int, *, after: int = 0, limit: int, states: Sequence[str] = ()
-) -> list[Item]:
+) -> list[PlannedItem]:
     """Return items in their order, from the one after the position ``after`` on."""
     columns = (getattr(BulkItem, name) for name in _ITEM_FIELDS)
     query = sa.select(*columns).where(BulkItem.plan == plan, BulkItem.position > after)
     if states:
         query = query.where(BulkItem.state.in_(states))
     rows = connection.execute(query.order_by(BulkItem.position).limit(limit)).mappings()
-    return [Item(**row, is_dead_letter=row["letter_state"] is not None) for row in rows]
+    return [PlannedItem(**row, is_dead_letter=row["letter_state"] is not None) for row in rows]
 
 
 def read_differences(
     connection: Connection, plan: int, *, after: int = 0, limit: int, takes_only: bool = False
-) -> Sequence[Difference]:
+) -> Sequence[PreviewedChange]:
     """Return what the preview showed, in its order, from the one after ``after`` on."""
     conditions = [BulkDifference.plan == plan, BulkDifference.position > after]
     if takes_only:
         conditions.append(BulkDifference.takes.is_(True))
     order = [BulkDifference.position]
-    return fetch(connection, Difference, BulkDifference, *conditions, order_by=order, limit=limit)
+    return fetch(
+        connection, PreviewedChange, BulkDifference, *conditions, order_by=order, limit=limit
+    )
 
 
 _ITEM_FIELDS: Final = ("position", "key", "body_sha256", "letter_state", "state", "said")

@@ -110,7 +110,7 @@ class ReplayPreview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewedParty:
-    """What a replay would do to one party: all of its events that concern it."""
+    """The effect of a replay on one party: of all its events that concern it."""
 
     party: PartyId
     results: Sequence[ReplayResult]

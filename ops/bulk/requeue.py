@@ -24,7 +24,13 @@ from runtime.broker import Publish
 from runtime.event_body import parse
 from runtime.event_keys import event_id_of
 from runtime.inbox.inbox import Inbox
-from runtime.ledger.deliveries import DISCARDED, REPLAY, REPLAY_SETTLED, UNDOES_DISCARD
+from runtime.ledger.deliveries import (
+    DISCARDED,
+    NAMED_IN,
+    REPLAY,
+    REPLAY_SETTLED,
+    UNDOES_DISCARD,
+)
 
 REQUESTED: Final = "replay.requested"
 
@@ -54,6 +60,8 @@ class Requeuer:
     """The newest audit id at the time of the request."""
     plan: int | None = None
     """The bulk plan that asks, which the audit names."""
+    guarded: bool = False
+    """The plan has to name the users from whom an event takes access or whose money it moves."""
 
     def requeue(self, targets: Sequence[Target]) -> list[ReplayResult]:
         """Requeue each of a few targets; after COMMIT, send the wake-ups."""
@@ -98,7 +106,9 @@ class Requeuer:
             envelope = parse(payload.encode())
         except MalformedEvent as error:
             return ReplayResult(key=key, status=ReplayStatus.FAILED, detail=str(error))
-        extra = {"actor": self.actor, "reason": self.reason}
+        extra: dict[str, Any] = {"actor": self.actor, "reason": self.reason}
+        if self.guarded:
+            extra[NAMED_IN] = self.plan
         if letter is not None and letter.state == DISCARDED:
             extra[UNDOES_DISCARD] = letter.resolved_at.isoformat()
         return put_into_inbox(self.inbox, envelope, key, extra, wakes)

@@ -13,7 +13,7 @@ from models.tables import BulkItem
 from ops.bulk.discarding import DiscardJob
 from ops.bulk.job import JobBook, JobResults, ReplayJob
 from ops.bulk.lease import LeaseLost, claim, new_owner, release
-from ops.bulk.plans import DISCARD, Item, Plan
+from ops.bulk.plans import DISCARD, PlannedAction, PlannedItem
 from ops.bulk.preview import ReplayPreviewer
 from ops.bulk.requeue import Requeuer
 from ops.bulk.results import ReplayResult, ReplayStatus
@@ -26,7 +26,7 @@ from runtime.settings import Settings
 
 _LISTED: Final = 1000
 
-Drive = Callable[[Replay[Item], Callable[[float], None]], None]
+Drive = Callable[[Replay[PlannedItem], Callable[[float], None]], None]
 """Run the replay with a pause that also saves its results."""
 
 
@@ -45,9 +45,9 @@ class PlanRunner:
     owner: str = field(default_factory=new_owner)
     wait: bool = True
     keep_all: bool = False
-    tell: Callable[[DiscardResult], None] = lambda _: None
+    on_discard: Callable[[DiscardResult], None] = lambda _: None
 
-    def run(self, plan: int, drive: Drive | None = None) -> Replay[Item] | None:
+    def run(self, plan: int, drive: Drive | None = None) -> Replay[PlannedItem] | None:
         """Run the plan until it is done, paused, cancelled or interrupted.
 
         Return None if it is not running, or another living process runs it.
@@ -60,7 +60,7 @@ class PlanRunner:
         finally:
             release(self.engine, plan, self.owner)
 
-    def _run(self, plan: Plan, drive: Drive) -> Replay[Item]:
+    def _run(self, plan: PlannedAction, drive: Drive) -> Replay[PlannedItem]:
         results = JobResults() if self.keep_all else _few_results()
         book = JobBook(engine=self.engine, plan=plan, owner=self.owner, results=results)
         replay = Replay(
@@ -83,12 +83,13 @@ class PlanRunner:
         self._end(book, interrupted=replay.interrupted)
         return replay
 
-    def _act(self, book: JobBook) -> Callable[[Sequence[Item]], list[ReplayResult]]:
+    def _act(self, book: JobBook) -> Callable[[Sequence[PlannedItem]], list[ReplayResult]]:
         if book.plan.action == DISCARD:
-            return DiscardJob(book=book, inbox=self.inbox, tell=self.tell).discard
+            return DiscardJob(book=book, inbox=self.inbox, on_discard=self.on_discard).discard
         publish = (
             self.publish or WakePublisher(make_celery(self.settings, role="publisher")).publish
         )
+        previewed = book.plan.previewed_at is not None
         requeuer = Requeuer(
             engine=self.engine,
             inbox=self.inbox,
@@ -97,12 +98,12 @@ class PlanRunner:
             reason=book.plan.reason,
             mark=book.plan.mark or 0,
             plan=book.plan.id,
+            guarded=previewed,
         )
-        previewed = book.plan.previewed_at is not None
         previewer = ReplayPreviewer(self.settings, self.engine) if previewed else None
         return ReplayJob(book=book, requeuer=requeuer, previewer=previewer).requeue
 
-    def _waiting(self, plan: Plan) -> int:
+    def _waiting(self, plan: PlannedAction) -> int:
         query = sa.select(sa.func.count()).where(
             BulkItem.plan == plan.id, BulkItem.state == "waiting"
         )
@@ -117,7 +118,7 @@ class PlanRunner:
         book.save_after_stop()
 
 
-def _drive(replay: Replay[Item], pause: Callable[[float], None]) -> None:
+def _drive(replay: Replay[PlannedItem], pause: Callable[[float], None]) -> None:
     replay.run(pause, lambda _: None)
 
 

@@ -18,9 +18,8 @@ from billing.ids import PartyId
 from billing.rows import EntitlementRow, PaymentRow
 from models.tables import BulkDifference, BulkItem, BulkUser
 from ops.bulk.control import allow_users, forget_preview
-from ops.bulk.effects import owner_of, takes_access, users_harmed
 from ops.bulk.lease import LeaseLost, beat, claim, new_owner, release
-from ops.bulk.plans import DISCARD, Difference, Item, read_items
+from ops.bulk.plans import DISCARD, PlannedItem, PreviewedChange, read_items
 from ops.bulk.preview import PreviewedParty, ReplayPreview, ReplayPreviewer
 from ops.bulk.results import ReplayStatus
 from ops.bulk.targets import Target
@@ -30,6 +29,7 @@ from runtime.database.deadline import reading_at_length
 from runtime.database.one_of import one_of
 from runtime.inbox.entries import Lane
 from runtime.inbox.inbox import Inbox
+from runtime.ledger.effects import owner_of, takes_access, users_harmed
 from runtime.settings import Settings
 
 MOST_KEPT: Final = 10_000
@@ -84,11 +84,11 @@ class StoredPreview:
     _named: Counter[str] = field(default_factory=Counter)
     """In how many parties each user is named."""
 
-    def stream(self, plan: int) -> Iterator[list[Difference]]:
+    def stream(self, plan: int) -> Iterator[list[PreviewedChange]]:
         """Yield the differences of a few parties at a time, each kept before it is yielded.
 
         It ends early if the plan is not in the state ``previewing`` any more, or another process
-        has it. Whoever does not draw the next step stops it; then the lease ends by itself.
+        has it. If the next step is not drawn, the preview stops and its lease ends by itself.
         """
         found = claim(self.engine, plan, self.owner, state="previewing")
         if found is None:
@@ -104,13 +104,13 @@ class StoredPreview:
         finally:
             release(self.engine, plan, self.owner)
 
-    def _stream(self, plan: int) -> Iterator[list[Difference]]:
+    def _stream(self, plan: int) -> Iterator[list[PreviewedChange]]:
         rest = LiveFirst(inbox=self.inbox, pause=self.pause).rest
         previewer = ReplayPreviewer(self.settings, self.engine, rest=rest)
         for parties in previewer.stream(targets_of(self.engine, plan)):
             yield self._keep(plan, parties)
 
-    def _keep(self, plan: int, parties: Sequence[PreviewedParty]) -> list[Difference]:
+    def _keep(self, plan: int, parties: Sequence[PreviewedParty]) -> list[PreviewedChange]:
         found = [each for party in parties for each in self._differences(party)]
         users, gone = self._name(parties)
         replaced = frozenset[PartyId]().union(*(party.replaces for party in parties))
@@ -121,7 +121,7 @@ class StoredPreview:
             _write(connection, plan, [each for each in found if each.position <= MOST_KEPT])
         return found
 
-    def _differences(self, party: PreviewedParty) -> list[Difference]:
+    def _differences(self, party: PreviewedParty) -> list[PreviewedChange]:
         self._statuses |= {result.key: result.status for result in party.results}
         seen = ReplayPreview()
         seen.add(party)
@@ -163,7 +163,7 @@ def targets_of(engine: Engine, plan: int) -> Iterator[Target]:
             yield Target(key=key, is_dead_letter=is_dead_letter)
 
 
-def items_of(engine: Engine, plan: int, *, states: Sequence[str] = ()) -> Iterator[Item]:
+def items_of(engine: Engine, plan: int, *, states: Sequence[str] = ()) -> Iterator[PlannedItem]:
     """Yield the items of a plan in their order, those in the states if any are given."""
     after = 0
     while True:
@@ -175,12 +175,12 @@ def items_of(engine: Engine, plan: int, *, states: Sequence[str] = ()) -> Iterat
         after = some[-1].position
 
 
-def differences_of(seen: ReplayPreview, party: PartyId, *, after: int = 0) -> list[Difference]:
+def differences_of(seen: ReplayPreview, party: PartyId, *, after: int = 0) -> list[PreviewedChange]:
     """Return the rows that change, numbered from the one after ``after`` on."""
     grants, payments = seen.entitlements.pairs(), seen.payments.pairs()
     changes = [*map(_of_grant, grants), *map(_of_payment, payments)]
     return [
-        Difference(position=after + number, party=party, **change)
+        PreviewedChange(position=after + number, party=party, **change)
         for number, change in enumerate(changes, 1)
     ]
 
@@ -215,13 +215,13 @@ def _forget(
         connection.execute(named.where(one_of(BulkUser.user_id, users)))
 
 
-def _write(connection: Connection, plan: int, found: Sequence[Difference]) -> None:
+def _write(connection: Connection, plan: int, found: Sequence[PreviewedChange]) -> None:
     if found:
         rows = [{"plan": plan, **_columns(each)} for each in found]
         connection.execute(sa.insert(BulkDifference), rows)
 
 
-def _columns(difference: Difference) -> dict[str, Any]:
+def _columns(difference: PreviewedChange) -> dict[str, Any]:
     names = ("position", "party", "kind", "user_id", "takes", "before", "after")
     return {name: getattr(difference, name) for name in names}
 

@@ -41,7 +41,7 @@ from ops.queries.event_trace import find_dead_letter
 from ops.queries.events import EventFilter
 from ops.queries.lookups import look_up_each
 from ops.queries.parties import configured_realms
-from ops.queries.waiting_events import events_about
+from ops.queries.waiting_events import events_about, pending_letters
 from ops.replay.start import ReplayOptions, alone_option, confirm, replay_options, run_here
 from ops.replay.start import replay as run_replay
 from ops.terminal.command_name import with_command_name
@@ -51,13 +51,13 @@ from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import json_option, print_json, print_list, print_rows, print_text
 from ops.up.up_file import settings as find_settings
 from runtime.failures.conflicts import dead_letter_conflicts
-from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DiscardResult
+from runtime.failures.dead_letters import DiscardResult
 from runtime.inbox.entries import PeekedEvent
+from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import DISCARDED
 from runtime.settings import Settings
 
 _ALL = "all"
-_MOST_WAITING = 100
 
 T = TypeVar("T")
 
@@ -207,11 +207,7 @@ def discard(
             realms = configured_realms(settings)
             chosen = choose_letters(connection, selection, OPEN, realms=realms)
         keys = [target.key for target in chosen]
-        if pending := inbox.pending(keys):
-            raise CommandFailed(
-                f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
-                " settled; nothing was changed"
-            )
+        _refuse_pending(inbox, keys)
         if dry_run:
             return _report_dry_run(keys, as_json=as_json)
         confirm(len(keys), "discard", yes=yes)
@@ -222,13 +218,21 @@ def discard(
             inbox=inbox,
             pause=Interruption().pause,
             wait=False,
-            tell=results.append,
+            on_discard=results.append,
         )
         request = PlanRequest(
             action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
         )
         run_here(runner, request, "discarding", alone=alone)
     return _report(sorted(results, key=lambda each: each.key), as_json=as_json)
+
+
+def _refuse_pending(inbox: Inbox, keys: Sequence[str]) -> None:
+    if pending := inbox.pending(keys):
+        raise CommandFailed(
+            f"{pending[0]} is in the inbox again, replayed or sent once more: wait until it is"
+            " settled; nothing was changed"
+        )
 
 
 def _count_resolved(
@@ -296,9 +300,7 @@ def _query(settings: Settings, query: Callable[[Connection], T]) -> T:
 
 def _waiting(settings: Settings) -> list[PeekedEvent]:
     with connections.open_inbox(settings) as inbox:
-        keys = [*inbox.conflicts(), *inbox.failed_with(DEAD_LETTER_PENDING)]
-        events = inbox.peek(keys[:_MOST_WAITING])
-    return [peeked for peeked in events if peeked.state != "absent"]
+        return pending_letters(inbox)
 
 
 def _try(ask: Callable[[], T], unavailable: list[str]) -> T | None:

@@ -11,7 +11,7 @@ from ops import connections
 from ops.bulk import control
 from ops.bulk.plans import (
     By,
-    Plan,
+    PlannedAction,
     list_plans,
     read_differences,
     read_items,
@@ -115,7 +115,7 @@ def run(plan: int, *, rate: float | None, alone: bool, actor: str, reason: str |
         done = runner.run(plan, lambda job, pause: run_replay(job, f"plan {plan}", pause))
         if done is None:
             raise CommandFailed(f"a living process runs plan {plan}: `paidup jobs show {plan}`")
-        return _end_told(_read(engine, plan))
+        return _report(_read(engine, plan))
 
 
 @jobs.command(epilog="Example: paidup jobs approve 7", short_help="Approve as a second person.")
@@ -124,7 +124,7 @@ def run(plan: int, *, rate: float | None, alone: bool, actor: str, reason: str |
 def approve(plan: int, *, actor: str, reason: str | None) -> None:
     """Approve a plan that another person made; a worker runs it if it waited for that.
 
-    On a command line people are whoever they say: this is a record. The console is a barrier.
+    On a command line people have the names they give: this is a record. The console is a barrier.
     """
     _change(lambda engine: control.approve(engine, plan, By(actor=actor, reason=reason)))
 
@@ -152,7 +152,7 @@ def resume(
     plan: int, *, allow: tuple[str, ...], skip: tuple[str, ...], actor: str, reason: str | None
 ) -> None:
     """Let a paused plan go on: a worker runs it. What it paused for needs --allow or --skip."""
-    by, answers = By(actor=actor, reason=reason), control.Answers(allow=allow, skip=skip)
+    by, answers = By(actor=actor, reason=reason), control.PauseAnswers(allow=allow, skip=skip)
     _change(lambda engine: control.resume(engine, plan, by, answers))
 
 
@@ -189,21 +189,21 @@ def _preview(runner: PlanRunner, plan: int) -> int:
     with suppress(Interrupted):
         for _ in stored.stream(plan):
             runner.pause(0.0)
-    return _end_told(_read(runner.engine, plan))
+    return _report(_read(runner.engine, plan))
 
 
-def _change(change: Callable[[Engine], Plan]) -> None:
+def _change(change: Callable[[Engine], PlannedAction]) -> None:
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_database(settings, application="jobs") as engine:
         print_plan(change(engine))
 
 
-def _read(engine: Engine, plan: int) -> Plan:
+def _read(engine: Engine, plan: int) -> PlannedAction:
     with connections.read_snapshot(engine) as connection:
         return read_plan(connection, plan)
 
 
-def _end_told(plan: Plan) -> int:
+def _report(plan: PlannedAction) -> int:
     """Print the plan after a run; return 0 if nothing of it is left to do."""
     print_plan(plan)
     return 0 if plan.state in {"done", "previewed"} else 1

@@ -5,7 +5,6 @@ It is one process, so that the rate of a token is counted in one place. If you n
 another console beside it.
 """
 
-import os
 import sys
 import threading
 import time
@@ -120,7 +119,7 @@ def _pages(settings: Settings) -> ConsolePages:
     return ConsolePages(
         frame=frame,
         access=access_of(settings, reading=reading, writing=writing),
-        subjects=pages_of(frame, observe(settings, os.environ), PageInbox(settings), writing),
+        subjects=pages_of(frame, observe(settings), PageInbox(settings), writing),
     )
 
 

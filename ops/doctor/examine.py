@@ -29,6 +29,11 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from check_livemode(settings, up)
     yield from check_metrics(settings)
     yield from check_disks(settings)
+    yield from examine_servers(settings)
+
+
+def examine_servers(settings: Settings) -> Iterator[Finding]:
+    """Yield the findings that every machine of a deployment sees alike: those of the servers."""
     yield from check_redis(settings)
     yield from check_broker(settings)
     yield from check_refused(settings)

@@ -34,8 +34,8 @@ _OF_MACHINES: Final = ("stripe", "clock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    """What one index answers, and the fields of the filter that this answers."""
+class _Indexed:
+    """Conditions that one index answers, and the fields of the filter that they stand for."""
 
     branches: tuple[Branch, ...]
     answered: frozenset[str]
@@ -74,28 +74,28 @@ def audit_page(connection: Connection, wanted: AuditFilter, asked: PageRequest) 
     return fetch_page(connection, listing, asked)
 
 
-def _find(connection: Connection, wanted: AuditFilter) -> _Found:
+def _find(connection: Connection, wanted: AuditFilter) -> _Indexed:
     """Return the conditions by which an index finds the fewest entries."""
     conditions = own_conditions(wanted, AuditLog)
     for fields in (("event",), ("target_type", "target")):
         if conditions.keys() >= {*fields}:
             few = Branch(conditions=[conditions[name] for name in fields])
-            return _Found(branches=(few,), answered=frozenset(fields))
+            return _Indexed(branches=(few,), answered=frozenset(fields))
     if wanted.user:
         of_user = Branch(pinned={"user_id": wanted.user})
-        return _Found(branches=(of_user,), answered=frozenset({"user"}))
+        return _Indexed(branches=(of_user,), answered=frozenset({"user"}))
     if wanted.parties and (events := _few_events(connection, wanted.parties)) is not None:
         few = Branch(conditions=(one_of(AuditLog.event_id, events),))
-        return _Found(branches=(few,), answered=frozenset({"parties"}))
+        return _Indexed(branches=(few,), answered=frozenset({"parties"}))
     if wanted.actor and wanted.actor not in _OF_MACHINES:
         names = actors_named(wanted.actor)
         each = [Branch(pinned={"actor": name}, conditions=(BY_PEOPLE,)) for name in names]
-        return _Found(branches=tuple(each), answered=frozenset({"actor"}))
+        return _Indexed(branches=tuple(each), answered=frozenset({"actor"}))
     if wanted.actions:
         acted = [Branch(pinned={"action": name}) for name in _actions(connection, wanted.actions)]
         none = Branch(conditions=(false(),))
-        return _Found(branches=tuple(acted) or (none,), answered=frozenset({"actions"}))
-    return _Found(branches=(Branch(),), answered=frozenset())
+        return _Indexed(branches=tuple(acted) or (none,), answered=frozenset({"actions"}))
+    return _Indexed(branches=(Branch(),), answered=frozenset())
 
 
 def _few_events(connection: Connection, parties: frozenset[str]) -> list[str] | None:

@@ -46,10 +46,10 @@ from ops.queries.pages import (
 from ops.queries.prefixes import begins_with
 from runtime.database.one_of import one_of
 
-FEW: Final = SEARCHED_AT_ONCE
+FEW: Final = 1500
 """The number of events up to which all that can match are found first."""
 
-_PROBED_AT_ONCE: Final = 3000
+_PROBED_AT_ONCE: Final = 1500
 """The rows of a page for each of which its facts are looked up."""
 
 _BY_NUMBER: Final = ("settlement",)
@@ -171,7 +171,8 @@ def _by_number(wanted: EventFilter) -> list[_Walk]:
 def _is_short(connection: Connection, walk: _Walk) -> bool:
     """Return whether so few events lie along a walk that one page comes to its end."""
     some = (select(StripeEvent.id).where(*each.matching(StripeEvent)) for each in walk.branches)
-    return sum(capped_count(connection, each, FEW) for each in some) <= FEW
+    most = SEARCHED_AT_ONCE
+    return sum(capped_count(connection, each, most) for each in some) <= most
 
 
 def _object(wanted: EventFilter, name: str) -> str | None:

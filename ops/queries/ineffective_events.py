@@ -64,12 +64,12 @@ def events_without_effect(
     return (*ignored, *failed)
 
 
-# The index on settlement bounds the search: older events are never read.
+# The index on settlement says where the search ends; one on events without effect leads to them.
 _IGNORED = text(
-    "SELECT id, type, reason, realm, payload FROM (SELECT id, type, outcome, reason, realm,"
-    " payload FROM stripe_events ORDER BY settlement DESC LIMIT :newest) AS newest"
-    " WHERE outcome = 'ignored' AND reason = ANY(:reasons)"
+    "SELECT id, type, reason, realm, payload FROM stripe_events"
+    " WHERE outcome = 'ignored' AND settlement > coalesce((SELECT settlement FROM stripe_events"
+    " ORDER BY settlement DESC OFFSET :newest LIMIT 1), 0) AND reason = ANY(:reasons)"
     " AND EXISTS (SELECT FROM unnest(CAST(:texts AS text[])) AS word"
     " WHERE strpos(payload, word) > 0)"
-    " LIMIT :most"
+    " ORDER BY settlement DESC LIMIT :most"
 )

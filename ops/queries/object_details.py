@@ -50,7 +50,7 @@ _FIRST: Final = PageRequest(limit=MAX_NEIGHBOURS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenEntitlement:
-    """What a source gives a user under a plan; ``active`` grants may have reached their end."""
+    """Entitlements of a user from a source under a plan; an ``active`` row may be at its end."""
 
     user_id: str
     source: str

@@ -140,7 +140,7 @@ def cursor_length(cursor: str) -> int:
     """Return how many columns a cursor names; 0 for what is no cursor."""
     try:
         return len(json.loads(_unwrapped(cursor)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return 0
 
 
@@ -167,7 +167,11 @@ class _Reading(Generic[T]):
         rows = self._some(self._listing.searched_at_once).subquery()
         matching = aliased(self._listing.model, rows, adapt_on_names=True)
         query = select(*rows.c).where(*filters(matching))
-        return self._ordered(query, rows.c).limit(literal_column(str(limit)))
+        branches = self._listing.branches
+        # The order of the rows as they come, so that no sort reads all of them.
+        pinned = branches[0].pinned if len(branches) == 1 else {}
+        ordered = self._ordered(query, rows.c, (*pinned, *self._listing.order))
+        return ordered.limit(literal_column(str(limit)))
 
     def last_searched(self, connection: Connection) -> Sequence[Any] | None:
         """Return the key of the last row that is looked at if there are more; its time last."""
@@ -243,11 +247,13 @@ def _read_cursor(cursor: str, columns: Sequence[ColumnElement[Any]]) -> list[Any
     try:
         values = json.loads(_unwrapped(cursor))
         return [_read_value(*each) for each in zip(values, columns, strict=True)]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UnusableCursor(cursor) from error
 
 
 def _unwrapped(cursor: str) -> bytes:
+    if len(cursor) > _LONGEST_CURSOR:
+        raise ValueError(cursor[:_LONGEST_CURSOR])
     return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
 
 
@@ -260,7 +266,9 @@ def _read_value(value: Any, column: ColumnElement[Any]) -> Any:
         return at
     if type(value) is not kind or (kind is int and abs(value) >= _BIGGEST) or "\0" in str(value):
         raise ValueError(value)
+    str(value).encode()  # half of a surrogate pair is no text for PostgreSQL
     return value
 
 
 _BIGGEST: Final = 2**63
+_LONGEST_CURSOR: Final = 4000

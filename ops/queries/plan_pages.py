@@ -36,7 +36,7 @@ class CatalogueVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldPlan:
+class PlanWithHolders:
     """A plan and the number of users who hold it now, which counts ``COUNTED_HOLDERS`` at most.
 
     One more stands for any larger number.
@@ -52,7 +52,7 @@ class PlansInForce:
 
     version: CatalogueVersion
     catalogue: Catalogue
-    plans: tuple[HeldPlan, ...]
+    plans: tuple[PlanWithHolders, ...]
 
 
 def plans_in_force(connection: Connection) -> PlansInForce | None:
@@ -64,7 +64,7 @@ def plans_in_force(connection: Connection) -> PlansInForce | None:
     catalogue = load_catalogue(connection, found[0].version)
     assert catalogue is not None, "its row was read"  # noqa: S101 - in the same snapshot
     held = [
-        HeldPlan(plan=plan, holders=count_holders(connection, plan.code))
+        PlanWithHolders(plan=plan, holders=count_holders(connection, plan.code))
         for plan in catalogue.plans
     ]
     return PlansInForce(version=found[0], catalogue=catalogue, plans=tuple(held))

@@ -9,11 +9,15 @@ from sqlalchemy import Connection
 from billing.ids import Realm
 from ops.queries.dead_letters import about, named_by
 from ops.queries.lookups import Lookup
+from runtime.failures.dead_letters import DEAD_LETTER_PENDING
 from runtime.inbox.entries import PeekedEvent
 from runtime.inbox.inbox import Inbox
 
 OLDEST: Final = 2000
 """The number of waiting events searched; Redis knows no users."""
+
+MAX_PENDING: Final = 100
+"""The events listed that wait in Redis to become dead letters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,12 @@ class InboxSearch:
 
     events: Sequence[PeekedEvent] = ()
     error: str | None = None
+
+
+def pending_letters(inbox: Inbox) -> list[PeekedEvent]:
+    """Return the first events in Redis that become dead letters once PostgreSQL takes them."""
+    keys = [*inbox.conflicts(), *inbox.failed_with(DEAD_LETTER_PENDING)]
+    return [each for each in inbox.peek(keys[:MAX_PENDING]) if each.state != "absent"]
 
 
 def waiting_events(

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops import connections
 from ops.bulk.control import cancel, start
-from ops.bulk.plans import REPLAY, By, Item, PlanRefused, PlanRequest, make_plan
+from ops.bulk.plans import REPLAY, By, PlannedItem, PlanRefused, PlanRequest, make_plan
 from ops.bulk.preview import ReplayPreviewer
 from ops.bulk.run import Replay
 from ops.bulk.run_plan import PlanRunner
@@ -166,7 +166,7 @@ def run_here(
     *,
     rate: float | None = None,
     alone: bool = False,
-) -> Replay[Item]:
+) -> Replay[PlannedItem]:
     """Make a plan and run it in this process; it is cancelled if the command is interrupted.
 
     If the process is killed instead, a worker's supervisor goes on with the plan.
@@ -191,7 +191,7 @@ def run_here(
             f" `paidup jobs approve {plan.id}`, a worker runs it; --alone does it now;"
             " nothing was changed"
         )
-    run: Replay[Item] | None = None
+    run: Replay[PlannedItem] | None = None
     try:
         run = runner.run(plan.id, lambda replay, pause: run_replay(replay, name, pause))
     finally:

@@ -86,15 +86,12 @@ class ConsoleService(Service):
 
     name = "console"
     module = "ops.console"
-    secrets = frozenset(
-        {
-            "DATABASE_URL",
-            "PAIDUP_CONSOLE_SECRET",
-            "PAIDUP_CONSOLE_TOKENS",
-            "PAIDUP_OIDC_CLIENT_SECRET",
-            "REDIS_URL",
-        }
-    )
+    secrets = _OF_REDIS | {
+        "DATABASE_URL",
+        "PAIDUP_CONSOLE_SECRET",
+        "PAIDUP_CONSOLE_TOKENS",
+        "PAIDUP_OIDC_CLIENT_SECRET",
+    }
     turn = 0
     stop_seconds = 20.0
 

@@ -28,6 +28,7 @@ from runtime.ledger.errors import (
     LocksOutOfOrder,
     ObservationTaken,
     SchemaOutdated,
+    UnnamedEffect,
 )
 from runtime.redis_connection import cannot_write
 
@@ -109,6 +110,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Kind], ...]] = (
     (ObservationTaken, Transient),
     (BillingError, Permanent),
     (IdentityConflict, Permanent),
+    (UnnamedEffect, Permanent),
     # Refused by the client before the server saw it, such as NUL in a text.
     (psycopg.DataError, Permanent),
     # Without a SQLSTATE the server never answered: refused, cut off, timed out, no such host.

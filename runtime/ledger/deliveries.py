@@ -46,6 +46,16 @@ def discard_undone_by(extra: Mapping[str, Any]) -> datetime | None:
         return None
 
 
+NAMED_IN: Final = "named_in"
+"""The key in the inbox under which a replay says which bulk plan names whom it may harm."""
+
+
+def named_in(extra: Mapping[str, Any]) -> int | None:
+    """Return the bulk plan whose preview has to name the users, from what the inbox holds."""
+    plan = extra.get(NAMED_IN)
+    return plan if isinstance(plan, int) else None
+
+
 def superseded_by(event_id: EventId) -> str:
     """Return the reason of an event that changed nothing because this newer one was known."""
     return f"superseded by {event_id}"
@@ -73,6 +83,8 @@ class Delivery:
 
     A discard of another time came later, and the event stays discarded.
     """
+    named_in: int | None = None
+    """The bulk plan that has to name whom it takes access from, and whose money it moves."""
     observations: Observations | None = None
     """What Stripe's API showed for it, None if it was not asked. A replay uses what is stored."""
 

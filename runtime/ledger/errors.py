@@ -7,6 +7,7 @@ LedgerError
  ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
  ├── ObservationTaken    the API showed an object differently within one second
  ├── StatementRefused    what a person states cannot be true, or was taken back already
+ ├── UnnamedEffect       a bulk plan would harm a user whom its preview did not name
  ├── FactsOutdated       readers of an earlier release wrote the facts of a party
  ├── CatalogueMissing    no plans have been applied yet
  └── SchemaOutdated      the database belongs to another release
@@ -33,6 +34,18 @@ class IdentityConflict(LedgerError):
         super().__init__(
             f"event id {event_id} is already taken by an event with another type, account, mode"
             " or object, which stands; compare the two payloads, then discard this one"
+        )
+
+
+class UnnamedEffect(LedgerError):
+    """An event of a bulk plan would harm users whom its preview did not name."""
+
+    def __init__(self, event_id: str, plan: int, users: Iterable[str]) -> None:
+        self.plan = plan
+        named = ", ".join(users)
+        super().__init__(
+            f"{event_id} would take access from or move money of {named}, whom the preview of plan"
+            f" {plan} did not name; replay it by itself if that is right"
         )
 
 

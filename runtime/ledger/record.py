@@ -27,11 +27,13 @@ from runtime.ledger.catalogues import CatalogueCache, CatalogueSource
 from runtime.ledger.decide import DecidedBatch, DecideLimits, DeliveryState, Step, decide
 from runtime.ledger.decisions import Decision
 from runtime.ledger.deliveries import DISCARDED, REPLAY_SETTLED, Delivery, Outcome, Settlement
+from runtime.ledger.effects import unnamed_in, users_harmed
 from runtime.ledger.errors import (
     ArchivesNeeded,
     DeadLetterChanged,
     FactsOutdated,
     LocksOutOfOrder,
+    UnnamedEffect,
 )
 from runtime.ledger.load_past import AT_ONCE, NOTHING_MORE, ArchiveRequest
 from runtime.ledger.observed import store_observations, with_stored_fetches
@@ -218,6 +220,7 @@ class Ledger:
         limits = replace(self._limits, lock_seconds=lock_seconds)
         with self._engine.begin() as connection:
             decided = decide(connection, prepared, self._catalogues, limits, request)
+            _refuse_unnamed(connection, decided.steps)
             _write(connection, decided)
             return [_settlement(step, decided) for step in decided.steps]
 
@@ -229,6 +232,19 @@ class Ledger:
             decided = decide(connection, prepared, self._catalogues, limits, request)
             connection.rollback()
         return tuple(_preview_of(step, decided) for step in decided.steps)
+
+
+def _refuse_unnamed(connection: Connection, steps: Iterable[Step]) -> None:
+    """Refuse what harms users whom the preview of its bulk plan did not name.
+
+    Raises:
+        UnnamedEffect: the first event that does.
+    """
+    for step in steps:
+        plan = step.work.prepared.delivery.named_in
+        harmed = frozenset[str]() if plan is None else users_harmed(step.decisions)
+        if plan is not None and harmed and (unnamed := unnamed_in(connection, plan, harmed)):
+            raise UnnamedEffect(step.work.row.id, plan, unnamed)
 
 
 def _write(connection: Connection, decided: DecidedBatch) -> None:

@@ -1,6 +1,6 @@
 """Use a page by keyboard alone, and hold each step to what a person must see.
 
-The part that has the focus must have an outline, be within the window, and lie under nothing.
+The part that has the focus must have an outline, reach into the window, and lie under nothing.
 """
 
 from typing import Final
@@ -22,9 +22,12 @@ _FOCUSED: Final = """
         // background are gone where a person chose their own.
         const visible = style.outlineStyle === "auto"
             || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2);
+        // What of it is within the window: a long table may reach beyond.
         const box = element.getClientRects()[0] ?? new DOMRect();
-        const x = box.left + box.width / 2, y = box.top + box.height / 2;
-        const inside = x >= 0 && y >= 0 && x < innerWidth && y < innerHeight;
+        const left = Math.max(box.left, 0), right = Math.min(box.right, innerWidth);
+        const upper = Math.max(box.top, 0), lower = Math.min(box.bottom, innerHeight);
+        const inside = right > left && lower > upper;
+        const x = (left + right) / 2, y = (upper + lower) / 2;
         const top = document.elementFromPoint(x, y);
         const faults = [];
         if (!visible) faults.push("has no outline");

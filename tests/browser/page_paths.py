@@ -40,6 +40,7 @@ NEEDED: Final[Mapping[str, str]] = {
     "users.ask_grant_end": "?grant=<grant>",
     "users.ask_link_end": "?link=<link>",
     "users.show": "?user_id=<user_id>",
+    "users.show_changes": "?user_id=<user_id>",
     "users.show_inbox": "?user_id=<user_id>",
 }
 """Queries without which a page has nothing to show, by endpoint."""

@@ -17,6 +17,7 @@ STYLE: Final = """
     body { margin: 0; color: #111; background: #fff }
     a, button, input { display: block; margin: 1em; padding: .5em; min-height: 2em }
     #bare:focus { outline: none }
+    #away { position: fixed; left: -900px }
     #over { position: fixed; inset: 0; background: #eee }
     #wide { width: 900px }
     #high { height: 3000px }
@@ -30,6 +31,8 @@ BODIES: Final = {
     "good": '<p>Text</p><a href="/good">First</a> <a href="/login" id="second">Second</a>',
     "unlabelled": "<p>Text</p><input>",
     "bare": '<p>Text</p><a href="/good" id="bare">Not to be seen</a>',
+    "long": '<p>Text</p><div id="high" tabindex="0">Long</div>',
+    "away": '<p>Text</p><a href="/good" id="away">Away</a>',
     "covered": '<p>Text</p><a href="/good">Covered</a><div id="over"></div>',
     "high": '<p id="high">Text</p>',
     "wide": '<p id="wide">Text</p>',

@@ -52,3 +52,16 @@ def test_a_focus_under_another_part_fails(page: Page) -> None:
 
     with pytest.raises(AssertionError, match="lies under div"):
         walk_through(page)
+
+
+def test_a_focus_outside_the_window_fails(page: Page) -> None:
+    page.goto("/away")
+
+    with pytest.raises(AssertionError, match="a#away Away has the focus and is outside the window"):
+        walk_through(page)
+
+
+def test_a_part_that_reaches_beyond_the_window_is_seen(page: Page) -> None:
+    page.goto("/long")
+
+    assert walk_through(page) == ["div#high Long"]

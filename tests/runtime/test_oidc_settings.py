@@ -29,6 +29,11 @@ def test_a_rule_of_another_form_is_refused(rules: str) -> None:
         settings(**{**WHOLE, "PAIDUP_OIDC_ROLES": rules})
 
 
+def test_a_value_has_one_role() -> None:
+    with pytest.raises(SettingsError, match="must give each value of a claim one role"):
+        settings(**{**WHOLE, "PAIDUP_OIDC_ROLES": "groups:a=viewer,groups:a=operator"})
+
+
 @pytest.mark.parametrize(
     "issuer",
     ["login.example.com", "http://login.example.com", "https://", "https://a.example?b", "ftp://a"],

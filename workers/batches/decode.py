@@ -7,7 +7,7 @@ from billing.errors import MalformedEvent
 from billing.fetching.observations import Observations, observations_from_json
 from runtime.event_body import parse
 from runtime.inbox.entries import InboxEntry
-from runtime.ledger.deliveries import STRIPE, Delivery, discard_undone_by
+from runtime.ledger.deliveries import STRIPE, Delivery, discard_undone_by, named_in
 from runtime.time_limits import UNKNOWN_VERSION_SECONDS
 from workers.batches.retry_policy import (
     ClaimHistory,
@@ -41,6 +41,7 @@ def read_delivery(entry: InboxEntry) -> Delivery | Snooze | MoveToDeadLetters:
         actor=str(entry.extra.get("actor", STRIPE)),
         reason=entry.extra.get("reason"),
         undoes_discard=discard_undone_by(entry.extra),
+        named_in=named_in(entry.extra),
         observations=_imported_observations(entry),
     )
 

@@ -24,7 +24,17 @@ _TITLES: Final = {
     429: "Too many requests",
     503: "Not available right now",
 }
-_FAILED: Final = "This page failed. Nothing was changed by looking at it; the log has the cause."
+_FAILED: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>This failed · Paidup</title>
+<h1>This failed</h1>
+<p>The cause is in the console's log, as <code>{instance}</code>. Go back and load the page again. If
+you sent a form, look first whether it took effect.</p>
+"""
+"""Needs no template, since a template may be what failed."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -66,8 +76,6 @@ class ErrorPages:
         """Return the page of an error that should not exist; the log has its traceback."""
         instance = new_instance()
         log.error("page failed", endpoint=request.endpoint, instance=instance, exc_info=error)
-        page = self._frame.render(
-            "errors/show.html", status=500, title="This failed", says=_FAILED, instance=instance
-        )
+        page = Response(_FAILED.format(instance=instance), 500, mimetype="text/html")
         protect_response(page, self._site)
         return page

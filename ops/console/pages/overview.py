@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from ops.console.pages.frame import Frame, found_or_404
 from ops.console.pages.history_charts import ShownChart, charts_of
 from ops.console.pages.refreshed import RefreshedValue
-from ops.doctor.examine import examine
+from ops.doctor.examine import examine_servers
 from ops.doctor.findings import Finding, State
 from ops.doctor.summary import summarize
 from ops.status.breaker import describe_breaker
@@ -105,14 +105,14 @@ def overview_pages(frame: Frame, state: ObservedState) -> Blueprint:
     return pages
 
 
-def observe(settings: Settings, environ: Mapping[str, str]) -> ObservedState:
+def observe(settings: Settings) -> ObservedState:
     """Return the state of a deployment, of which nothing is read yet."""
     return ObservedState(
         overview=RefreshedValue(
             lambda before: take_overview(settings, before=before), name="overview", seconds=2
         ),
         findings=RefreshedValue(
-            lambda _: tuple(examine(environ)), name="findings", seconds=_FINDINGS_SECONDS
+            lambda _: tuple(examine_servers(settings)), name="findings", seconds=_FINDINGS_SECONDS
         ),
         histories=_histories(settings),
     )

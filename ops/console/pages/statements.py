@@ -24,15 +24,17 @@ from runtime.settings import Settings
 Result = TypeVar("Result", GrantResult, LinkResult)
 Work = Callable[[Connection], CallResult[Result]]
 
-_OPTION: Final = re.compile(r"--(plan|feature|for|until|forever|new-user|new-feature)(?![\w-])")
+_OPTION: Final = re.compile(
+    r"(?:give )?--(plan|feature|for|until|forever|new-user|new-feature)(?![\w-])"
+)
 _LABELS: Final[Mapping[str, str]] = {
     "plan": "“Plan”",
     "feature": "“Features”",
     "for": "“How long”",
     "until": "“How long”",
     "forever": "`for good`",
-    "new-user": "“A new user”",
-    "new-feature": "“A feature of no plan”",
+    "new-user": "tick “A new user”",
+    "new-feature": "tick “A feature of no plan”",
 }
 
 

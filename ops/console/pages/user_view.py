@@ -15,9 +15,9 @@ from ops.explain.as_of import AsOfReason, describe_no_entries, explain_as_of, fe
 from ops.explain.reasons import Explanation, FeatureAnswer, explain, features_of
 from ops.explain.render import describe_found, describe_pending
 from ops.queries.audit_history import AccessHistory, load_access_history
-from ops.queries.grants import GrantFilter, ListedGrant, list_grants
+from ops.queries.grants import GrantFilter, ListedGrant, find_grant, list_grants
 from ops.queries.ineffective_events import IneffectiveEvent
-from ops.queries.links import ListedLink, list_links
+from ops.queries.links import ListedLink, find_link, list_links
 from ops.queries.lookups import Lookup
 from ops.queries.object_pages import ListedCustomer, emails_of
 from ops.queries.pages import Page, PageRequest
@@ -36,7 +36,9 @@ class UserView:
 
     explanation: Explanation
     notices: tuple[str, ...]
-    """Sentences about how the user is known, and about changes that are under way."""
+    """Sentences about how the user is known."""
+    pending: tuple[str, ...]
+    """Sentences about changes that have not reached all old payments."""
     grants: Sequence[ListedGrant]
     grant_count: int
     links: Sequence[ListedLink]
@@ -80,10 +82,10 @@ def load_user(connection: Connection, realms: Sequence[Realm], lookup: Lookup) -
     )
     subscriptions = sorted(state.subscriptions, key=lambda each: each.as_of, reverse=True)
     payments = sorted(state.payments, key=lambda each: each.occurred_at, reverse=True)
-    pending = (describe_pending(each) for each in explanation.pending_updates)
     return UserView(
         explanation=explanation,
-        notices=(*describe_found(explanation), *pending),
+        notices=tuple(describe_found(explanation)),
+        pending=tuple(map(describe_pending, explanation.pending_updates)),
         grants=grants,
         grant_count=grant_count,
         links=links,
@@ -106,6 +108,14 @@ def load_user(connection: Connection, realms: Sequence[Realm], lookup: Lookup) -
 def _emails(connection: Connection, customers: Sequence[ListedCustomer]) -> Sequence[str]:
     found = emails_of(connection, [each.party for each in customers[:SHOWN]])
     return sorted({email for emails in found.values() for email in emails})[:SHOWN]
+
+
+def load_statement(
+    connection: Connection, user_id: str, statement: str
+) -> ListedGrant | ListedLink | None:
+    """Return a grant or a link of a user by its id, None if the user has none with it."""
+    found = find_grant(connection, statement) or find_link(connection, statement)
+    return found if found is not None and found.user_id == user_id else None
 
 
 def load_past(connection: Connection, user_id: str, at: datetime) -> PastAccess:

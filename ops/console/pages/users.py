@@ -1,5 +1,6 @@
 """Users: find one, see what they may do and why, now or at a past moment, and change that."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flask import Blueprint, Response, request, url_for
@@ -20,10 +21,11 @@ from ops.console.pages.list_forms import (
 )
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.user_links import add_link_routes
-from ops.console.pages.user_view import PastAccess, UserView, load_past, load_user
+from ops.console.pages.user_view import PastAccess, UserView, load_past, load_statement, load_user
 from ops.queries.lookups import Lookup, describe_missing, look_up
 from ops.queries.pages import UnusableCursor
 from ops.queries.recent_users import recently_changed
+from ops.queries.search import search
 from ops.queries.user_pages import change_page
 from ops.queries.waiting_events import InboxSearch, waiting_events
 
@@ -69,14 +71,14 @@ class _UserPages:
         if not text:
             recent = self._frame.read(lambda connection: recently_changed(connection, _MOST_USERS))
             return self._frame.render("users/find.html", q="", recent=recent)
-        lookup = self._look_up(text)
+        lookup, beginning = self._frame.read(lambda connection: self._find(connection, text))
         if len(lookup.users) == 1:
             return lead_to(url_for("users.show", user_id=lookup.user))
         return self._frame.render(
             "users/find.html",
             q=text,
             lookup=lookup,
-            beginning=(),
+            beginning=beginning,
             users=lookup.users[:_MOST_USERS],
             missing=describe_missing(lookup),
         )
@@ -89,11 +91,14 @@ class _UserPages:
         form = read_list_form(self._frame.zone, datetime.now(UTC))
         at = _past(form)
 
-        def load(connection: Connection) -> tuple[UserView, PastAccess | None]:
-            past = load_past(connection, user_id, at) if at else None
-            return load_user(connection, self._frame.realms, lookup), past
+        statement = storable(request.args.get("done", ""))
 
-        seen, past = self._frame.read(load)
+        def load(connection: Connection) -> tuple[UserView, PastAccess | None, object]:
+            past = load_past(connection, user_id, at) if at else None
+            done = load_statement(connection, user_id, statement) if statement else None
+            return load_user(connection, self._frame.realms, lookup), past, done
+
+        seen, past, done = self._frame.read(load)
         known = seen.explanation.known
         return self._frame.render(
             "users/show.html",
@@ -104,7 +109,7 @@ class _UserPages:
             errors=form.errors,
             grant=GrantForm.empty(user_id, known=known),
             plans=seen.plans,
-            done=_done(seen, request.args.get("done", "")),
+            done=done,
         )
 
     def show_changes(self, user_id: str) -> Response:
@@ -131,6 +136,14 @@ class _UserPages:
         found = self._frame.read(search)
         return self._frame.render("users/inbox.html", user_id=user_id, found=found)
 
+    def _find(self, connection: Connection, text: str) -> tuple[Lookup, Sequence[str]]:
+        """Return whom a text means, and the users whose ids begin with it if it means no one."""
+        lookup = look_up(connection, self._frame.realms, text)
+        if lookup.users:
+            return lookup, ()
+        hits = search(connection, self._frame.realms, text)
+        return lookup, [hit.id for hit in hits if hit.kind == "user"]
+
     def _look_up(self, text: str) -> Lookup:
         return self._frame.read(lambda connection: look_up(connection, self._frame.realms, text))
 
@@ -142,9 +155,3 @@ def _past(form: ListForm) -> datetime | None:
         form.errors.append(f"“{form.text('at')}” is in the future: below is when access ends.")
         return None
     return at
-
-
-def _done(seen: UserView, statement: str) -> object:
-    """Return the grant or link of the user that was made or ended a moment ago."""
-    links = (each for each in seen.links if each.link == statement)
-    return next((each for each in seen.grants if each.grant == statement), next(links, None))

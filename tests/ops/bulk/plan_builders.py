@@ -10,10 +10,10 @@ from ops.bulk.plans import (
     DISCARD,
     REPLAY,
     By,
-    Difference,
-    Item,
-    Plan,
+    PlannedAction,
+    PlannedItem,
     PlanRequest,
+    PreviewedChange,
     make_plan,
     read_items,
     read_plan,
@@ -45,39 +45,39 @@ def request_of(
     )
 
 
-def planned(floor: OpsEnv, request: PlanRequest | None = None) -> Plan:
+def planned(floor: OpsEnv, request: PlanRequest | None = None) -> PlannedAction:
     made = make_plan(floor.engine, request or request_of())
     return plan_now(floor, made.result)
 
 
-def discard_planned(floor: OpsEnv) -> Plan:
+def discard_planned(floor: OpsEnv) -> PlannedAction:
     return planned(floor, request_of(action=DISCARD))
 
 
-def plan_now(floor: OpsEnv, plan: int) -> Plan:
+def plan_now(floor: OpsEnv, plan: int) -> PlannedAction:
     with floor.engine.connect() as connection:
         return read_plan(connection, plan)
 
 
-def items_now(floor: OpsEnv, plan: Plan) -> list[Item]:
+def items_now(floor: OpsEnv, plan: PlannedAction) -> list[PlannedItem]:
     with floor.engine.connect() as connection:
         return read_items(connection, plan.id, limit=10_000)
 
 
-def previewed(floor: OpsEnv, plan: Plan) -> list[Difference]:
+def previewed(floor: OpsEnv, plan: PlannedAction) -> list[PreviewedChange]:
     control.start_preview(floor.engine, plan.id)
     settings = Settings.from_env({})
     stored = StoredPreview(settings=settings, engine=floor.engine, inbox=None)
     return [each for some in stored.stream(plan.id) for each in some]
 
 
-def started(floor: OpsEnv, plan: Plan, **more: Any) -> Plan:
+def started(floor: OpsEnv, plan: PlannedAction, **more: Any) -> PlannedAction:
     return control.start(floor.engine, plan.id, ADA, **{"approval_above": None, **more})
 
 
 def run_plan(
-    floor: OpsEnv, plan: Plan, meanwhile: Callable[[float], None] | None = None
-) -> Replay[Item] | None:
+    floor: OpsEnv, plan: PlannedAction, meanwhile: Callable[[float], None] | None = None
+) -> Replay[PlannedItem] | None:
     runner = PlanRunner(
         settings=Settings.from_env({}),
         engine=floor.engine,
@@ -96,5 +96,5 @@ def end_lease(floor: OpsEnv) -> None:
         )
 
 
-def states(floor: OpsEnv, plan: Plan) -> Sequence[str]:
+def states(floor: OpsEnv, plan: PlannedAction) -> Sequence[str]:
     return [item.state for item in items_now(floor, plan)]

@@ -3,7 +3,7 @@
 import pytest
 
 from ops.bulk import control
-from ops.bulk.plans import By, Plan, PlanRefused
+from ops.bulk.plans import By, PlannedAction, PlanRefused
 from tests.ops.bulk.plan_builders import ADA, BOB, plan_now, planned, started
 from tests.ops.ops_env import OpsEnv
 
@@ -11,13 +11,15 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def plan(floor: OpsEnv) -> Plan:
+def plan(floor: OpsEnv) -> PlannedAction:
     """A plan for the events of one purchase."""
     floor.take_in(*floor.books.compose("onetime").events)
     return planned(floor)
 
 
-def test_a_plan_at_the_limit_or_without_one_needs_nobody_else(floor: OpsEnv, plan: Plan) -> None:
+def test_a_plan_at_the_limit_or_without_one_needs_nobody_else(
+    floor: OpsEnv, plan: PlannedAction
+) -> None:
     assert not control.needs_approval(plan, None)
     assert not control.needs_approval(plan, plan.items)
     assert control.needs_approval(plan, plan.items - 1)
@@ -26,7 +28,7 @@ def test_a_plan_at_the_limit_or_without_one_needs_nobody_else(floor: OpsEnv, pla
 
 
 def test_above_the_limit_it_waits_for_another_person_who_lets_it_run(
-    floor: OpsEnv, plan: Plan
+    floor: OpsEnv, plan: PlannedAction
 ) -> None:
     assert started(floor, plan, approval_above=1).state == "waiting"
     for herself in (ADA, By(actor="cli:ada"), By(actor="console:Ada")):
@@ -41,13 +43,15 @@ def test_above_the_limit_it_waits_for_another_person_who_lets_it_run(
     assert floor.audited("bulk_plan.approved") == [(BOB.actor, str(plan.id), BOB.reason)]
 
 
-def test_approved_beforehand_it_starts_at_once(floor: OpsEnv, plan: Plan) -> None:
+def test_approved_beforehand_it_starts_at_once(floor: OpsEnv, plan: PlannedAction) -> None:
     assert control.approve(floor.engine, plan.id, BOB).state == "planned"
 
     assert started(floor, plan, approval_above=1).state == "running"
 
 
-def test_alone_it_starts_and_that_is_audited_with_its_reason(floor: OpsEnv, plan: Plan) -> None:
+def test_alone_it_starts_and_that_is_audited_with_its_reason(
+    floor: OpsEnv, plan: PlannedAction
+) -> None:
     assert started(floor, plan, approval_above=1).state == "waiting"
 
     alone = started(floor, plan, approval_above=1, alone=True)
@@ -56,13 +60,13 @@ def test_alone_it_starts_and_that_is_audited_with_its_reason(floor: OpsEnv, plan
     assert floor.audited("bulk_plan.approval_bypassed") == [(ADA.actor, str(plan.id), ADA.reason)]
 
 
-def test_alone_without_need_bypasses_nothing(floor: OpsEnv, plan: Plan) -> None:
+def test_alone_without_need_bypasses_nothing(floor: OpsEnv, plan: PlannedAction) -> None:
     assert started(floor, plan, approval_above=None, alone=True).bypassed_by is None
     assert floor.audited("bulk_plan.approval_bypassed") == []
 
 
 def test_what_the_state_does_not_allow_is_refused_and_changes_nothing(
-    floor: OpsEnv, plan: Plan
+    floor: OpsEnv, plan: PlannedAction
 ) -> None:
     with pytest.raises(PlanRefused, match="cannot pause plan 1, it is planned"):
         control.pause(floor.engine, plan.id, ADA)
@@ -84,12 +88,12 @@ def test_what_the_state_does_not_allow_is_refused_and_changes_nothing(
 
 
 def test_to_skip_an_event_that_the_plan_does_not_wait_for_is_refused(
-    floor: OpsEnv, plan: Plan
+    floor: OpsEnv, plan: PlannedAction
 ) -> None:
     started(floor, plan)
     control.pause(floor.engine, plan.id, ADA)
 
     with pytest.raises(PlanRefused, match="evt_other"):
-        control.resume(floor.engine, plan.id, ADA, control.Answers(skip=("evt_other",)))
+        control.resume(floor.engine, plan.id, ADA, control.PauseAnswers(skip=("evt_other",)))
 
     assert plan_now(floor, plan.id).state == "paused"

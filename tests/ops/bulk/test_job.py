@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 
 from ops.bulk import control
-from ops.bulk.plans import By, Plan, PlanRefused
+from ops.bulk.plans import By, PlannedAction, PlanRefused
 from ops.samples.scenario import Event
 from runtime.failures.dead_letters import discard
 from tests.ops.bulk.plan_builders import (
@@ -45,7 +44,7 @@ def dead_letters(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch, seeds: str) -> 
         return floor.take_in(*purchases(floor, seeds))
 
 
-def settled_in(plan: Plan) -> int:
+def settled_in(plan: PlannedAction) -> int:
     """Return how many events were settled; one may have come after a newer one."""
     assert plan.counts.keys() <= {"applied", "superseded"}
     return sum(plan.counts.values())
@@ -183,7 +182,7 @@ def test_only_one_process_runs_a_plan_until_its_lease_ends(
     assert plan_now(floor, plan.id).state == "done"
 
 
-def refunded(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, str]:
+def refunded(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> tuple[PlannedAction, str]:
     """Preview a plan that names nobody; afterwards its event would take a payment back."""
     events = floor.books.compose("refund_full", user="usr_refunded").events
     refund = next(event for event in events if event.type.startswith("charge.refund"))
@@ -212,9 +211,9 @@ def test_an_effect_on_a_user_whom_the_preview_did_not_name_pauses_and_asks(
     assert f"{key} would take access from or move money of usr_refunded" in str(paused.state_reason)
     assert (floor.requeued(), floor.letters()[key]) == (0, "open")
     answers = (
-        control.Answers(allow=("usr_refunded",))
+        control.PauseAnswers(allow=("usr_refunded",))
         if answer == "allow"
-        else control.Answers(skip=(key,))
+        else control.PauseAnswers(skip=(key,))
     )
     control.resume(floor.engine, plan.id, ADA, answers)
     run_plan(floor, plan)
@@ -223,13 +222,32 @@ def test_an_effect_on_a_user_whom_the_preview_did_not_name_pauses_and_asks(
     assert (floor.letters()[key], states(floor, plan)) == expected[answer]
 
 
+def test_an_effect_that_arises_after_the_last_look_is_refused_by_the_worker(
+    floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, key = refunded(floor, monkeypatch)
+    monkeypatch.setattr("ops.bulk.job.ReplayJob._decided", lambda *_: {})
+    monkeypatch.setattr("ops.bulk.job.BULK_SAVE_SECONDS", 0.0)
+    before = floor.scalars("SELECT sum(amount_refunded_minor) FROM payments")
+    started(floor, plan)
+
+    run_plan(floor, plan)
+
+    assert floor.letter(key).error_type == "UnnamedEffect"
+    assert floor.scalars("SELECT sum(amount_refunded_minor) FROM payments") == before
+    (item,) = items_now(floor, plan)
+    assert (item.key, item.state) == (key, "failed")
+    assert "usr_refunded" in str(item.said)
+    assert "failed again" in plan_now(floor, plan.id).counts
+
+
 def test_killed_at_random_points_it_settles_each_event_once_beside_live_traffic(
     floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = dead_letters(floor, monkeypatch, "abcdefghij")
+    keys = dead_letters(floor, monkeypatch, "abcdefghijklmnop")
     live = purchases(floor, "uvwxyz")
     plan = planned(floor)
-    started(floor, plan, rate=60.0)
+    started(floor, plan, rate=10.0)
     chance = random.Random()  # noqa: S311 - points in time
     command = [sys.executable, "-m", "ops.cli", "jobs", "run", str(plan.id)]
     kills = 0
@@ -238,7 +256,7 @@ def test_killed_at_random_points_it_settles_each_event_once_beside_live_traffic(
         end_lease(floor)
         before = floor.requeued()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as job:
-            wanted = before + chance.randint(1, 12)
+            wanted = before + chance.randint(1, 6)
 
             def reached(job: subprocess.Popen[bytes] = job, wanted: int = wanted) -> bool:
                 return job.poll() is not None or floor.requeued() >= wanted
@@ -259,7 +277,7 @@ def test_killed_at_random_points_it_settles_each_event_once_beside_live_traffic(
     assert floor.scalars("SELECT count(*) FROM stripe_events") == [len(keys) + 6 * 5]
 
 
-def take_one(floor: OpsEnv, live: Sequence[Event]) -> None:
-    if isinstance(live, list) and live:
+def take_one(floor: OpsEnv, live: list[Event]) -> None:
+    if live:
         floor.take_in(live.pop())
     floor.work()

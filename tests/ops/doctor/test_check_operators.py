@@ -1,4 +1,4 @@
-"""Whether a second person exists where bulk actions need one."""
+"""The check for a second person where bulk actions need one."""
 
 import pytest
 

@@ -59,7 +59,7 @@ def test_letters_are_counted_up_to_a_cap(engine: Engine, monkeypatch: pytest.Mon
     assert max(each.open for each in groups(engine).groups) == 2
 
 
-def test_more_groups_than_are_listed_are_told(
+def test_a_list_says_if_it_leaves_groups_out(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letter_groups, "MAX_GROUPS", 1)

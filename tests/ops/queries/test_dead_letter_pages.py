@@ -55,6 +55,7 @@ def pages(
     while True:
         page = letter_page(connection, wanted, asked, states=states, realms=OWN_REALMS)
         found += [each.event_id for each in page.rows]
+        assert len(found) == len(set(found)), "a page repeats a row"
         if arriving:
             late = letter(f"evt_late{arriving}", at=START + timedelta(days=1))
             connection.execute(insert(DeadLetter), [late])
@@ -142,7 +143,7 @@ def test_a_group_holds_the_letters_that_failed_alike(engine: Engine) -> None:
 def test_only_letters_whose_payload_names_the_object_are_about_it(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    """Terms are in lower case, so another customer may have the same term."""
+    """Give another customer the same term: terms are in lower case."""
     monkeypatch.setattr(dead_letter_pages, "FEW", few)
     with engine.begin() as connection:
         mine, other = letter("evt_1"), letter("evt_2", payload=BODY % "cus_I")

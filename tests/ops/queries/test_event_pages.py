@@ -1,3 +1,4 @@
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from ops.queries import event_pages
 from ops.queries.event_pages import event_page
 from ops.queries.events import EventFilter
 from ops.queries.pages import PageRequest, UnusableCursor
+from ops.queries.user_pages import user_page
 from runtime.database.engine import engine_for
 
 pytestmark = pytest.mark.servers
@@ -138,6 +140,7 @@ def walk(
         page = event_page(connection, wanted, parties_of(wanted), asked)
         assert len(page.rows) <= size
         found += [each.id for each in page.rows]
+        assert len(found) == len(set(found)), "a page repeats a row"
         if coming:
             write(connection, [coming.pop()], 1000 + len(coming))
         if page.after is None:
@@ -237,3 +240,12 @@ def test_a_cursor_of_another_list_is_refused(engine: Engine) -> None:
         for cursor in ("", "x", "W10", "WyJ4Il0", "WzFlMzBd", "bnVsbA", "\0", "WzFd" * 99):
             with pytest.raises(UnusableCursor):
                 event_page(connection, EventFilter(), {}, PageRequest(after=cursor))
+
+
+def test_a_cursor_that_holds_no_text_is_refused(engine: Engine) -> None:
+    """Ask for users: their cursor is a text, and half of a surrogate pair is none."""
+    with engine.connect() as connection:
+        for wrapped in (b'["\\ud800"]', b'["\\u0000"]', b"[" * 2000):
+            cursor = urlsafe_b64encode(wrapped).decode().rstrip("=")
+            with pytest.raises(UnusableCursor):
+                user_page(connection, PageRequest(after=cursor))

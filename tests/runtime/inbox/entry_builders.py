@@ -99,6 +99,17 @@ def let_time_pass(client: Client, seconds: float) -> None:
         )
 
 
+def forget_times(client: Client, *, older_by_seconds: int) -> None:
+    """Move what is remembered of settled events into the past."""
+    for name in ("settled", "settled:bodies"):
+        entries = client.lrange(f"{PREFIX}{name}", 0, -1)
+        client.delete(f"{PREFIX}{name}")
+        for entry in entries:
+            at, rest = entry.split(b" ", 1)
+            older = int(at) - older_by_seconds * 1000
+            client.rpush(f"{PREFIX}{name}", b"%d %s" % (older, rest))
+
+
 def one_place_each(client: Client) -> dict[str, list[str]]:
     """Find the places of every unfinished event, without the inbox's own code."""
     places: dict[str, list[str]] = {

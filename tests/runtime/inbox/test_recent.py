@@ -12,6 +12,7 @@ from tests.runtime.inbox.entry_builders import (
     Client,
     claim_and_finish_all,
     event,
+    forget_times,
     in_order,
     key_of,
     keys_of,
@@ -35,17 +36,6 @@ def settle(inbox: Inbox, numbers: range, *, padding: int = 0) -> None:
 
 def begin_to_keep_bodies(recent: RecentEvents) -> None:
     recent.confirm(recent.survey(), "epoch")
-
-
-def forget_times(client: Client, *, older_by_seconds: int) -> None:
-    """Make all that is remembered older."""
-    for name in ("settled", "settled:bodies"):
-        entries = client.lrange(f"{PREFIX}{name}", 0, -1)
-        client.delete(f"{PREFIX}{name}")
-        for entry in entries:
-            at, rest = entry.split(b" ", 1)
-            older = int(at) - older_by_seconds * 1000
-            client.rpush(f"{PREFIX}{name}", b"%d %s" % (older, rest))
 
 
 def bodies(client: Client) -> set[str]:

@@ -103,8 +103,8 @@ def test_a_key_that_stands_for_another_grant_is_refused_with_a_new_one(
         ({"plan": "none_such"}, "there is no plan 'none_such'"),
         ({"plan": "", "features": ""}, "either a plan or features: “Plan” or “Features”"),
         ({"plan": "", "features": "max_devices=lots"}, "true, false or a whole number"),
-        ({"plan": "", "features": "teleport"}, "or give “A feature of no plan”"),
-        ({"user_id": "usr_nobody"}, "give “A new user”"),
+        ({"plan": "", "features": "teleport"}, "or tick “A feature of no plan”"),
+        ({"user_id": "usr_nobody"}, "tick “A new user”"),
         ({"idempotency_key": ""}, "its key is none"),
     ],
 )

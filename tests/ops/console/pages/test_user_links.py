@@ -83,7 +83,7 @@ def test_an_address_means_the_user_behind_it(books: SeededDatabase, console: Bus
         ({"reason": ""}, "a reason has"),
         ({"target": "evt_1"}, "cannot be linked"),
         ({"target": "cs_unknown"}, "no event has named cs_unknown yet"),
-        ({"user": "usr_nobody"}, "give “A new user”"),
+        ({"user": "usr_nobody"}, "tick “A new user”"),
     ],
 )
 def test_what_is_not_possible_is_said_and_what_was_typed_is_kept(

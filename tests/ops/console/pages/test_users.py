@@ -37,7 +37,7 @@ def test_the_answer_comes_first_with_the_source_the_event_and_the_payment(
     assert answer.text.startswith("May use max_devices 5, signals_enabled, with no end")
     links = page.main.links()
     subscription = next(text for text in links if text.startswith("sub_"))
-    assert links[subscription] == f"/search?q={subscription}"
+    assert links[subscription] == f"/subscriptions/{subscription}"
     assert any(text in {each.id for each in renewal.events} for text in links)
     assert "Paid by" in page.text
 
@@ -66,6 +66,15 @@ def test_an_address_of_several_users_lists_them(
     page = console.get("/users", q="both@example.com")
 
     assert page.main.rows() == [["usr_1"], ["usr_2"]]
+
+
+def test_the_beginning_of_an_id_lists_the_users_with_it(
+    books: SeededDatabase, console: BusinessPages
+) -> None:
+    books.tell("onetime", user="usr_1", seed="a")
+    books.tell("onetime", user="usr_2", seed="b")
+
+    assert console.get("/users", q="usr_").main.rows() == [["usr_1"], ["usr_2"]]
 
 
 def test_without_a_text_those_who_changed_last_come_first(

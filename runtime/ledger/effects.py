@@ -1,10 +1,17 @@
-"""Say from whom a decision takes access, or whose money it moves: what a preview has to name."""
+"""Say from whom a decision takes access, or whose money it moves: what a preview has to name.
+
+A bulk plan that was previewed may do so only to users whom the preview or a person named.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from billing.rows import EntitlementRow, PaymentRow
+from models.tables import BulkUser
+from runtime.database.one_of import one_of
 from runtime.ledger.decisions import (
     Decision,
     EntitlementChanged,
@@ -32,8 +39,14 @@ def _users_harmed(decision: Decision) -> Iterator[str]:
             return
 
 
+def unnamed_in(connection: Connection, plan: int, users: frozenset[str]) -> list[str]:
+    """Return those of the users whom neither the preview of the plan nor a person named."""
+    query = select(BulkUser.user_id).where(BulkUser.plan == plan, one_of(BulkUser.user_id, users))
+    return sorted(users - set(connection.scalars(query)))
+
+
 def owner_of(payment: PaymentRow) -> str:
-    """Return the user of a payment, or the payment itself while nobody knows its user."""
+    """Return the user of a payment, or the payment itself while its user is unknown."""
     return payment.user_id or payment.payment_ref
 
 

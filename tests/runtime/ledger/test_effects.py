@@ -1,4 +1,4 @@
-"""What counts as taking access or moving money."""
+"""Decisions that take access or move money."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,8 @@ import pytest
 
 from billing.ids import EventId, PlanCode, Realm, UserId
 from billing.rows import EntitlementRow
-from ops.bulk.effects import takes_access, users_harmed
 from runtime.ledger.decisions import EntitlementChanged, EntitlementGranted, EntitlementRevoked
+from runtime.ledger.effects import takes_access, users_harmed
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ROW = EntitlementRow(
