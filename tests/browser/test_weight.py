@@ -18,7 +18,11 @@ MOST_OF_A_PAGE = 40_000
 def sent_for(page: Page, path: str) -> Mapping[str, int]:
     """Return how many bytes were sent for each thing that a page loads, by its path."""
     answers: list[Response] = []
-    page.on("response", lambda response: answers.append(response))
+
+    def keep(response: Response) -> None:
+        answers.append(response)
+
+    page.on("response", keep)
     page.goto(path)
     page.wait_for_load_state("networkidle")
     return {urlsplit(each.url).path: each.request.sizes()["responseBodySize"] for each in answers}
