@@ -6,7 +6,7 @@ and is gone again when the shop opens, so that a replay succeeds.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -78,8 +78,13 @@ class SampleShop:
 
 
 @contextmanager
-def open_shop(folder: Path) -> Iterator[SampleShop]:
-    """Run a shop in a folder until it is closed; everything in it has happened."""
+def open_shop(
+    folder: Path, before: Callable[[StackUnderTest], None] = lambda _: None
+) -> Iterator[SampleShop]:
+    """Run a shop in a folder until it is closed; everything in it has happened.
+
+    ``before`` is called when its servers run and nothing has happened.
+    """
     tokens = {name: f"pdt_{token_urlsafe(32)}" for name in PEOPLE}
     entries = (hashed_entry(name, role, tokens[name]) for name, role in PEOPLE.items())
     secret = folder / "console_secret"
@@ -91,6 +96,7 @@ def open_shop(folder: Path) -> Iterator[SampleShop]:
         "PAIDUP_APPROVAL_ABOVE": str(ALONE),
     }
     with running_system(folder / "data", **environ) as system:
+        before(system)
         fill(system, tokens["olga"])
         yield SampleShop(system=system, tokens=tokens)
 
