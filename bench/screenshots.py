@@ -11,6 +11,7 @@ wide and phone, 200 %), to be looked at and not to be kept.
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,9 @@ PICTURES: Final[Mapping[str, tuple[str, str]]] = {
     "console-preview": ("jobs.show", "1"),
 }
 """The endpoint of the page in each picture of the README, and what it shows."""
+
+_FORM: Final = replace(WIDE, height=935)
+"""As high as the overview down to its first charts."""
 
 _PERSON: Final = "olga"
 
@@ -110,7 +114,8 @@ def main(to: Path, everything: Path | None) -> None:
                 _take_all(browser, shop, routes, everything)
             else:
                 token = shop.tokens[_PERSON]
-                take_pictures(browser, shop.url, paths_of_pictures(routes), to, token=token)
+                paths = paths_of_pictures(routes)
+                take_pictures(browser, shop.url, paths, to, token=token, form=_FORM)
     except (NoBrowser, NotShown) as refused:
         raise click.ClickException(str(refused)) from refused
     finally:
