@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from bench.sample_hour import look_back_on_an_hour
 from ops.up.servers.account import temporary_folder
@@ -32,9 +32,10 @@ PICTURES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The endpoint of the page in each picture of the README, and what it shows."""
 
-_FORM: Final = replace(WIDE, height=935)
+_FORM: Final = replace(WIDE, height=980)
 """As high as the overview down to its first charts."""
 
+_BUSY_MS: Final = 60_000
 _PERSON: Final = "olga"
 
 
@@ -87,9 +88,10 @@ def take_pictures(
 
 
 def _settle(page: Page) -> None:
-    """Wait until fonts and pictures are there, and the page has asked for nothing more."""
+    """Wait until fonts and pictures are there, and the page has nothing more to get or to find."""
     page.wait_for_load_state("networkidle")
     page.evaluate("document.fonts.ready")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=_BUSY_MS)
 
 
 def _take_all(browser: Browser, shop: SampleShop, routes: Sequence[PageRoute], to: Path) -> None:
