@@ -67,3 +67,12 @@ def test_a_list_says_if_it_leaves_groups_out(
     found = groups(engine)
 
     assert (len(found.groups), found.more) == (1, True)
+
+
+def test_the_group_that_failed_last_comes_first(engine: Engine) -> None:
+    late = [START + timedelta(days=number) for number in range(10, 18)]
+    more = [letter(f"evt_x{at:%d}", error="x" * at.day, last_failed_at=at) for at in late]
+    with engine.begin() as connection:
+        connection.execute(insert(DeadLetter), more)
+
+    assert [each.last_failed_at for each in groups(engine).groups][:8] == late[::-1]

@@ -55,7 +55,7 @@ def all_of(read: Callable[[PageRequest], Page[ListedPayment]], size: int) -> lis
     while True:
         page = read(asked)
         found += [each.payment_ref for each in page.rows]
-        assert len(found) == len(set(found)), "a page repeats a row"
+        assert page.after is None or page.after != asked.after, "a page leads to itself"
         if page.after is None:
             return found
         asked = PageRequest(after=page.after, limit=size)

@@ -30,3 +30,17 @@ def test_the_changes_of_a_users_entitlements_come_newest_first(books: SeededData
     assert {each.source for each in changes} == {changes[0].source}
     assert changes[1].after is not None
     assert changes[1].before is None
+
+
+def test_a_page_before_another_leads_on_to_it(books: SeededDatabase) -> None:
+    for user in ("usr_1", "usr_2", "usr_3"):
+        books.tell("onetime", user=user, seed=user)
+    with books.engine.connect() as connection:
+        first = user_page(connection, PageRequest(limit=1))
+        second = user_page(connection, PageRequest(after=first.after, limit=1))
+        back = user_page(connection, PageRequest(before=second.before, limit=1))
+        again = user_page(connection, PageRequest(after=back.after, limit=1))
+
+    assert back.rows == first.rows
+    assert back.before is None
+    assert again.rows == second.rows
