@@ -18,7 +18,6 @@ from ops.console.pages.payments import payments_pages
 from ops.console.pages.plans import plans_pages
 from ops.console.pages.purchases import purchases_pages
 from ops.console.pages.search import search_pages
-from ops.console.pages.search import search_pages
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.subscriptions import subscriptions_pages
 from ops.console.pages.users import users_pages
