@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-burst bench-console bench-growth bench-read bench-search first-run docs picture screenshots lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs picture screenshots lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-burst: setup ## The longest answer to 20,000 events at once, and how many 
 
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api
+
+bench-bulk: setup ## How soon a preview of 100,000 dead letters shows something (a minute)
+	$(BIN)/python -m bench.bulk
 
 bench-search: setup ## How fast commands find whom a text means, among a million customers (some minutes)
 	$(BIN)/python -m bench.search

@@ -138,6 +138,7 @@ class JobBook:
             self._write(connection)
             values: dict[str, Any] = {"counts": counts}
             if end:
+                connection.execute(_LEFT, {"plan": self.plan.id})
                 values |= {"state": "done", "ended_at": sa.func.now()}
                 audit(connection, self.plan.id, "done", self._by(), {"counts": counts})
             beat(connection, self.plan.id, self.owner, during="running", **values)
@@ -297,6 +298,10 @@ _SAVE: Final = sa.text(
     " FROM unnest(CAST(:positions AS bigint[]), CAST(:states AS text[]), CAST(:said AS text[]))"
     " AS saved(position, state, said)"
     " WHERE plan = :plan AND bulk_items.position = saved.position AND bulk_items.state = 'waiting'"
+)
+_LEFT: Final = sa.text(
+    "UPDATE bulk_items SET state = 'skipped', said = 'left alone: it was in the inbox already'"
+    " WHERE plan = :plan AND state = 'waiting'"
 )
 _COUNTS: Final = sa.text(
     "UPDATE bulk_plans SET counts = CAST(:counts AS jsonb) WHERE id = :plan AND owner = :owner"

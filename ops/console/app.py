@@ -43,18 +43,7 @@ def create_app(
     app.url_map.converters["user_id"] = UserIdConverter
     description = files("ops.console").joinpath("openapi.json").read_bytes()
 
-    @app.get("/v1/users/<user_id:user_id>/entitlements", provide_automatic_options=False)
-    def entitlements(user_id: str) -> Response:
-        return read_api.entitlements_of_user(request, user_id)
-
-    @app.get("/v1/entitlements", provide_automatic_options=False)
-    def entitlements_of_many() -> Response:
-        return read_api.entitlements_of_many(request)
-
-    @app.get("/v1/changes", provide_automatic_options=False)
-    def changes() -> Response:
-        return read_api.changes(request)
-
+    app.register_blueprint(_read_routes(read_api))
     app.register_blueprint(_statement_routes(statements_api))
 
     @app.get("/openapi.json", provide_automatic_options=False)
@@ -72,6 +61,24 @@ def create_app(
         return respond(NOT_RECORDED if request.method == "POST" else UNAVAILABLE)
 
     return app
+
+
+def _read_routes(read_api: ReadApi) -> Blueprint:
+    routes = Blueprint("reads", __name__)
+
+    @routes.get("/v1/users/<user_id:user_id>/entitlements", provide_automatic_options=False)
+    def entitlements(user_id: str) -> Response:
+        return read_api.entitlements_of_user(request, user_id)
+
+    @routes.get("/v1/entitlements", provide_automatic_options=False)
+    def entitlements_of_many() -> Response:
+        return read_api.entitlements_of_many(request)
+
+    @routes.get("/v1/changes", provide_automatic_options=False)
+    def changes() -> Response:
+        return read_api.changes(request)
+
+    return routes
 
 
 def _statement_routes(api: StatementsApi) -> Blueprint:

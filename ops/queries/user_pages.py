@@ -24,7 +24,7 @@ class ListedUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessChange:
+class RecordedChange:
     """A change of one user's entitlements: ``granted``, ``changed``, ``revoked`` or ``ends_soon``.
 
     ``id`` is that of the audit entry.
@@ -48,7 +48,7 @@ def user_page(connection: Connection, asked: PageRequest) -> Page[ListedUser]:
     return fetch_page(connection, listing, asked)
 
 
-def change_page(connection: Connection, user_id: str, asked: PageRequest) -> Page[AccessChange]:
+def change_page(connection: Connection, user_id: str, asked: PageRequest) -> Page[RecordedChange]:
     """Return a page of the changes of a user's entitlements, newest first."""
     wanted = AuditFilter(user=user_id, actions=(ENTITLEMENT,))
     page = audit_page(connection, wanted, asked)
@@ -56,9 +56,9 @@ def change_page(connection: Connection, user_id: str, asked: PageRequest) -> Pag
     return Page(rows=changes, after=page.after, before=page.before, searched_to=page.searched_to)
 
 
-def _change(entry: AuditEntry) -> AccessChange:
+def _change(entry: AuditEntry) -> RecordedChange:
     row = entry.after or entry.before or {}
-    return AccessChange(
+    return RecordedChange(
         id=entry.id,
         at=entry.occurred_at,
         change=entry.action.partition(".")[2],

@@ -206,11 +206,14 @@ class Supervisor:
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(partial(read_database_state, engine))
         self._history = self._make_history()
+        self._metrics_server = self._make_metrics_server(metrics)
+
+    def _make_metrics_server(self, metrics: Metrics) -> MetricsServer:
         shared = SharedStateCollector(
             SharedStateReader(self._inbox.backlog, self._database_state.state)
         )
         bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
-        self._metrics_server = MetricsServer(bind, lambda: render(metrics, shared, disks))
+        return MetricsServer(bind, lambda: render(metrics, shared, disks))
 
     def _make_expiry(self, engine: Engine) -> AccessExpiry:
         return AccessExpiry(

@@ -31,8 +31,8 @@ _FAILED: Final = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>This failed · Paidup</title>
 <h1>This failed</h1>
-<p>The cause is in the console's log, as <code>{instance}</code>. Go back and load the page again. If
-you sent a form, look first whether it took effect.</p>
+<p>The cause is in the console's log, as <code>{instance}</code>. Go back and load the page again.
+If you sent a form, look first whether it took effect.</p>
 """
 """Needs no template, since a template may be what failed."""
 

@@ -1,5 +1,6 @@
 """Tell rows before and after a change apart, field by field, for pages. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,10 +8,11 @@ from typing import Any, Final
 from ops.terminal.formats import format_features, format_stored_time
 
 _INTERNAL: Final = frozenset(
-    {"archive", "catalogue_version", "event_id", "guessed", "party", "realm", "because"}
+    {"archive", "as_of", "catalogue_version", "event_id", "guessed", "party", "realm", "because"}
 )
 """Fields that say how a row came to be, and not what it gives or is worth."""
 
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _GRANT: Final = frozenset({"active", "entitlements", "expires_at"})
 _UNSET: Final[tuple[object, ...]] = (None, "", [], {})
 _SHOWN: Final = 12
@@ -60,7 +62,7 @@ def _text(row: Mapping[str, Any], name: str) -> str | None:
             return None
         case bool() as yes:
             return "yes" if yes else "no"
-        case str() as text if name.endswith(("_at", "until")):
+        case str() as text if _TIME.match(text):
             return format_stored_time(text)
         case dict() as features:
             return _short(format_features(features))

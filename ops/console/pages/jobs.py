@@ -17,10 +17,10 @@ from models.bulk import ITEM_STATES
 from ops.bulk import control
 from ops.bulk.plans import (
     By,
-    Difference,
-    Item,
-    Plan,
+    PlannedAction,
+    PlannedItem,
     PlanRefused,
+    PreviewedChange,
     list_plans,
     read_differences,
     read_items,
@@ -44,10 +44,10 @@ _HIGHEST: Final = 2**63 - 1
 class ShownPlan:
     """A plan with a part of its preview and of its events."""
 
-    plan: Plan
-    differences: tuple[tuple[Difference, tuple[FieldChange, ...]], ...]
+    plan: PlannedAction
+    differences: tuple[tuple[PreviewedChange, tuple[FieldChange, ...]], ...]
     more_differences: int | None
-    items: tuple[Item, ...]
+    items: tuple[PlannedItem, ...]
     more_items: int | None
     needs_approval: bool
     question: Question | None
@@ -175,10 +175,12 @@ class Jobs:
         )
 
     def _resume(self, plan: int, by: By) -> None:
-        answers = control.Answers(allow=_lines("allow"), skip=_lines("skip"))
+        answers = control.PauseAnswers(allow=_lines("allow"), skip=_lines("skip"))
         control.resume(self._engine, plan, by, answers)
 
-    def _shown(self, plan: Plan, items: Sequence[Item], rows: Sequence[Difference]) -> ShownPlan:
+    def _shown(
+        self, plan: PlannedAction, items: Sequence[PlannedItem], rows: Sequence[PreviewedChange]
+    ) -> ShownPlan:
         above = self._frame.settings.approval_above
         more = len(rows) > _DIFFERENCES
         return ShownPlan(

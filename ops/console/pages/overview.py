@@ -48,7 +48,7 @@ _PAGES: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedState:
-    """What the overview shows, each part read while someone looks at it."""
+    """The state of a deployment, each part of it read while someone looks at it."""
 
     overview: RefreshedValue[Overview]
     findings: RefreshedValue[Sequence[Finding]]
@@ -64,45 +64,52 @@ def overview_pages(frame: Frame, state: ObservedState) -> Blueprint:
     @pages.get("/")
     def show() -> Response:
         seen = state.overview.get(wait=FIRST_WAIT_SECONDS)
-        found = state.findings.get()
         if seen is None:
             return frame.render("overview/unknown.html", status=503)
-        return frame.render(
-            "overview/show.html",
-            seen=seen,
-            summary=summarize(seen, found or ()),
-            attention=[each for each in found or () if each.state is not State.OK],
-            checked=found is not None,
-            page_of=_PAGES,
-            breaker=describe_breaker(seen.inbox) if seen.inbox else None,
-            room=describe_room(seen.room) if seen.room else None,
-            span=span_asked(),
-            spans=SPANS,
-            charts=charts_asked(),
-            disks=[(disk, describe_disk(disk)) for disk in seen.disks],
-        )
+        return _show(frame, seen, state.findings.get(), _charts(frame, state))
 
     @pages.get("/history/<name>")
     def show_table(name: str) -> Response:
-        charts = {each.name: each for each in charts_asked(wait=FIRST_WAIT_SECONDS)}
+        charts = {each.name: each for each in _charts(frame, state, wait=FIRST_WAIT_SECONDS)}
+        chart = found_or_404(charts.get(name))
         return frame.render(
-            "overview/table.html",
-            chart=found_or_404(charts.get(name)),
-            span=span_asked(),
-            spans=SPANS,
-            name=name,
+            "overview/table.html", chart=chart, name=name, span=_span_asked(), spans=SPANS
         )
 
-    def span_asked() -> str:
-        asked = request.args.get("span", HOUR_NAME)
-        return asked if asked in SPANS else HOUR_NAME
-
-    def charts_asked(wait: float = 0.0) -> Sequence[ShownChart]:
-        known = state.histories.get(span_asked())
-        history = known.get(wait=wait) if known else None
-        return charts_of(history, frame.zone) if history else ()
-
     return pages
+
+
+def _show(
+    frame: Frame,
+    seen: Overview,
+    findings: Sequence[Finding] | None,
+    charts: Sequence[ShownChart],
+) -> Response:
+    return frame.render(
+        "overview/show.html",
+        seen=seen,
+        summary=summarize(seen, findings or ()),
+        attention=[each for each in findings or () if each.state is not State.OK],
+        checked=findings is not None,
+        page_of=_PAGES,
+        breaker=describe_breaker(seen.inbox) if seen.inbox else None,
+        room=describe_room(seen.room) if seen.room else None,
+        span=_span_asked(),
+        spans=SPANS,
+        charts=charts,
+        disks=[(disk, describe_disk(disk)) for disk in seen.disks],
+    )
+
+
+def _span_asked() -> str:
+    asked = request.args.get("span", HOUR_NAME)
+    return asked if asked in SPANS else HOUR_NAME
+
+
+def _charts(frame: Frame, state: ObservedState, *, wait: float = 0.0) -> Sequence[ShownChart]:
+    known = state.histories.get(_span_asked())
+    history = known.get(wait=wait) if known else None
+    return charts_of(history, frame.zone) if history else ()
 
 
 def observe(settings: Settings) -> ObservedState:

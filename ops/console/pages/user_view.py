@@ -22,7 +22,7 @@ from ops.queries.lookups import Lookup
 from ops.queries.object_pages import ListedCustomer, emails_of
 from ops.queries.pages import Page, PageRequest
 from ops.queries.rows import fetch
-from ops.queries.user_pages import AccessChange, change_page
+from ops.queries.user_pages import RecordedChange, change_page
 from ops.queries.user_state import load_user_state
 from ops.queries.waiting_events import InboxSearch
 
@@ -52,7 +52,7 @@ class UserView:
     payments: Sequence[PaymentRow]
     payment_count: int
     emails: Sequence[str]
-    changes: Page[AccessChange]
+    changes: Page[RecordedChange]
     without_effect: Sequence[IneffectiveEvent]
     plans: Sequence[Plan]
 

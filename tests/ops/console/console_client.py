@@ -257,13 +257,16 @@ class Console:
         self.app: Flask = create_app(
             read_api=api,
             statements_api=statements_api,
-            pages=ConsolePages(
-                frame=Frame(settings(), UNUSED, cast("Ledger", self.statements)),
-                access=self.access,
-                subjects=[*self.pages, *other_pages(self.pages, "overview.show", "search.find")],
-            ),
+            pages=self._console_pages(),
             metrics=self.metrics,
             breaker=self.breaker,
+        )
+
+    def _console_pages(self) -> ConsolePages:
+        return ConsolePages(
+            frame=Frame(settings(), UNUSED, cast("Ledger", self.statements)),
+            access=self.access,
+            subjects=[*self.pages, *other_pages(self.pages, "overview.show", "search.find")],
         )
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from flask import Blueprint, Flask
@@ -31,6 +31,28 @@ TOKENS = ",".join(
 )
 SAME = {"Sec-Fetch-Site": "same-origin"}
 HTTPS = "https://ops.example.com"
+
+
+OPEN: Final = frozenset(
+    {
+        *("/login", "/login/oidc", "/login/oidc/callback", "/logout"),
+        *("/openapi.json", "/healthz", "/readyz", "/metrics"),
+    }
+)
+"""Paths that need no session, beside assets; those of the API, below /v1, need a token."""
+
+
+def guarded_methods(app: Flask) -> list[tuple[str, str]]:
+    """Return every method and a path of it that must not be reached without a session."""
+    adapter = app.url_map.bind("localhost")
+    return [
+        (method, adapter.build(rule.endpoint, dict.fromkeys(rule.arguments, "1"), method=method))
+        for rule in app.url_map.iter_rules()
+        if rule.rule not in OPEN and not rule.rule.startswith(("/v1/", "/assets/"))
+        if rule.endpoint != "front"  # a text without data
+        for method in sorted(rule.methods or ())
+        if method != "OPTIONS"
+    ]
 
 
 def sample_pages() -> Blueprint:
