@@ -36,6 +36,9 @@ def cautious(page_settings: Settings, books: SeededDatabase) -> Any:
     client.close()
 
 
+PREVIEW = {"aria-labelledby": "preview"}
+
+
 def plan_of(
     books: SeededDatabase, events: int = 3, *, actor: str = "console:ada", reason: str = "tests"
 ) -> int:
@@ -183,6 +186,9 @@ def test_what_it_would_change_is_shown_user_by_user(
     assert "takes access" in first[3]
     assert "was a nothing" in first[2]
     assert (second[0], second[3]) == ("usr_2", "moves money")
+    write(books, "UPDATE bulk_differences SET takes = false WHERE kind = 'payment'")
+    (row, *_) = client.get(f"/jobs/{plan}", takes="1").main.one("section", **PREVIEW).rows()
+    assert row[0] == "usr_1"
 
 
 def test_more_than_a_few_events_need_a_second_person(
