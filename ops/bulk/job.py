@@ -235,11 +235,11 @@ class ReplayJob:
     def _refuse_unnamed(self, key: str, decided: DeliveryPreview) -> None:
         harmed = users_harmed(decided.decisions)
         if harmed and (unnamed := self.book.unnamed(harmed)):
-            allow = " ".join(f"--allow {user}" for user in unnamed)
+            plan = self.book.plan.id
             self.book.pause(
                 f"{key} would take access from or move money of {', '.join(unnamed)}, whom the"
-                f" preview did not name: `paidup jobs resume {self.book.plan.id} {allow}` lets it,"
-                f" `paidup jobs resume {self.book.plan.id} --skip {key}` leaves it out"
+                f" preview did not name: `paidup jobs resume {plan} --allow {unnamed[0]}` lets it"
+                f" (--allow once for each), `paidup jobs resume {plan} --skip {key}` leaves it out"
             )
 
 

@@ -199,7 +199,9 @@ def run_here(
             with suppress(PlanRefused, SQLAlchemyError):
                 cancel(engine, plan.id, By(actor=request.actor, reason="interrupted"))
     if run is None:
-        raise CommandFailed(f"plan {plan.id} was taken by another process: `paidup jobs show` it")
+        raise CommandFailed(
+            f"another process took plan {plan.id}: `paidup jobs show {plan.id}` says how far it is"
+        )
     return run
 
 

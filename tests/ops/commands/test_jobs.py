@@ -16,12 +16,12 @@ WHY = ("--reason", "its reader was mended", "--as", "ada")
 @pytest.fixture
 def letters(at_work: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Dead letters of one purchase, which today's release reads; workers run meanwhile."""
-    monkeypatch.setattr("ops.commands.jobs.Interruption", lambda: at_work_pause(at_work))
+    monkeypatch.setattr("ops.commands.jobs.Interruption", lambda: WorkWhilePaused(at_work))
     with yesterday(monkeypatch, unreadable=True):
         return at_work.take_in(*at_work.books.compose("onetime").events)
 
 
-class at_work_pause:  # noqa: N801 - it stands for the class that it replaces
+class WorkWhilePaused:
     def __init__(self, floor: OpsEnv) -> None:
         self.pause = floor.work
 
@@ -69,6 +69,8 @@ def test_pause_resume_and_cancel_say_the_state(
     assert "cannot start plan 1, it is cancelled" in paidup.err
     paidup("jobs", "show", "9", code=1)
     assert "there is no plan 9" in paidup.err
+    paidup("jobs", "show", "evt_1", code=1)
+    assert "'evt_1' is no number of a plan" in paidup.err
 
 
 @pytest.mark.parametrize(
@@ -94,10 +96,10 @@ def test_above_the_limit_a_command_waits_for_a_second_person_or_says_that_it_goe
     paidup(*command, "--alone", *WHY)
 
     assert "open" not in at_work.letters().values()
-    assert floor_bypassed(at_work) == [("cli:ada", "2", "its reader was mended")]
+    assert bypassed(at_work) == [("cli:ada", "2", "its reader was mended")]
 
 
-def floor_bypassed(floor: OpsEnv) -> list[tuple[str, str, str | None]]:
+def bypassed(floor: OpsEnv) -> list[tuple[str, str, str | None]]:
     return floor.audited("bulk_plan.approval_bypassed")
 
 
