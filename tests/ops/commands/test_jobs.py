@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ops.bulk import control
+from ops.terminal.interrupt import Interrupted
 from tests.ops.bulk.plan_builders import BOB, plan_now, planned, previewed, started
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv, yesterday
@@ -111,3 +112,24 @@ def test_a_command_keeps_its_plan_with_every_result(
     plan = plan_now(at_work, 1)
     assert (plan.state, plan.said) == ("done", {"ids": [letters[0]], "events": 1})
     assert at_work.scalars("SELECT said FROM bulk_items") == ["applied"]
+
+
+def test_an_interrupted_command_cancels_its_plan_unless_a_person_paused_it(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.bulk.job.BULK_SAVE_SECONDS", 0.0)
+
+    class PauseFirst:
+        def pause(self, _seconds: float) -> None:
+            control.pause(at_work.engine, 1, BOB)
+
+    class InterruptFirst:
+        def pause(self, _seconds: float) -> None:
+            raise Interrupted
+
+    monkeypatch.setattr("ops.replay.start.Interruption", PauseFirst)
+    paidup("dead", "replay", "--all", *WHY, code=1)
+    monkeypatch.setattr("ops.replay.start.Interruption", InterruptFirst)
+    paidup("dead", "replay", "--all", *WHY, code=1)
+
+    assert [plan_now(at_work, plan).state for plan in (1, 2)] == ["paused", "cancelled"]
