@@ -25,9 +25,9 @@ class Question:
         """Return the question with the commands that answer it."""
         return (
             f"{self.event} would take access from or move money of {', '.join(self.users)}, whom"
-            f" the preview did not name: `paidup jobs resume {plan} --allow {self.users[0]}` lets it"
-            f" (--allow once for each), `paidup jobs resume {plan} --skip {self.event}` leaves it"
-            " out"
+            f" the preview did not name: `paidup jobs resume {plan} --allow {self.users[0]}` lets"
+            f" it (--allow once for each), `paidup jobs resume {plan} --skip {self.event}` leaves"
+            " it out"
         )
 
 

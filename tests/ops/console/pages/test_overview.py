@@ -116,7 +116,7 @@ def test_the_charts_and_their_tables_show_what_was_reported(floor: OpsEnv, looke
     assert client.get("/history/events", span="century").status == 200
 
 
-def test_the_first_visitor_of_frozen_servers_is_told_to_come_again(given: Settings) -> None:
+def test_the_first_visitor_of_frozen_servers_is_asked_to_come_again(given: Settings) -> None:
     thawed = threading.Event()
 
     def wait(before: Any) -> Any:
