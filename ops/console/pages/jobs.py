@@ -16,6 +16,7 @@ from billing.text import storable
 from models.bulk import ITEM_STATES
 from ops.bulk import control
 from ops.bulk.plans import (
+    REPLAY,
     By,
     PlannedAction,
     PlannedItem,
@@ -159,20 +160,27 @@ class Jobs:
             "preview": lambda plan, _: control.start_preview(self._engine, plan),
             "stop_preview": lambda plan, _: control.stop_preview(self._engine, plan),
             "start": self._start,
-            "approve": lambda plan, by: control.approve(self._engine, plan, by),
+            "approve": self._approve,
             "pause": lambda plan, by: control.pause(self._engine, plan, by),
             "resume": self._resume,
             "cancel": lambda plan, by: control.cancel(self._engine, plan, by),
         }
 
     def _start(self, plan: int, by: By) -> None:
-        control.start(
-            self._engine,
-            plan,
-            by,
-            approval_above=self._frame.settings.approval_above,
-            rate=_rate(),
-        )
+        rate, above = _rate(), self._frame.settings.approval_above
+        self._require_preview(plan, "start")
+        control.start(self._engine, plan, by, approval_above=above, rate=rate)
+
+    def _approve(self, plan: int, by: By) -> None:
+        self._require_preview(plan, "approve")
+        control.approve(self._engine, plan, by)
+
+    def _require_preview(self, plan: int, verb: str) -> None:
+        """Refuse a replay whose effect no one saw: its job could not tell what was agreed to."""
+        with self._engine.connect() as connection:
+            found = read_plan(connection, plan)
+        if found.action == REPLAY and found.previewed_at is None:
+            raise PlanRefused(f"preview plan {plan} first, then {verb} it; nothing was changed")
 
     def _resume(self, plan: int, by: By) -> None:
         answers = control.PauseAnswers(allow=_lines("allow"), skip=_lines("skip"))

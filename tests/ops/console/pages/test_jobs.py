@@ -122,6 +122,7 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     steps = [
         ("preview", "previewing"),
         ("stop_preview", "planned"),
+        ("previewed", "previewed"),
         ("start", "running"),
         ("pause", "paused"),
         ("resume", "running"),
@@ -129,11 +130,34 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     ]
 
     for do, then in steps:
+        if do == "previewed":
+            end_preview(books)
+            continue
         assert press(client, plan, do, reason="so").location == f"/jobs/{plan}"
         assert state_of(books, plan) == then
         assert client.get(f"/jobs/{plan}").status == 200
 
     assert buttons(client.get(f"/jobs/{plan}")) == set()
+
+
+def end_preview(books: SeededDatabase) -> None:
+    write(books, "UPDATE bulk_plans SET state = 'previewed', previewed_at = now()")
+
+
+def test_no_replay_starts_and_none_is_approved_before_its_effect_was_shown(
+    client: PageClient, cautious: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+
+    assert "Start" not in buttons(client.get(f"/jobs/{plan}"))
+    page = press(client, plan, "start")
+    assert page.status == 409
+    assert "preview plan" in page.tree.one(role="alert").text
+    assert press(cautious, plan, "approve", name="bob").status == 409
+    assert state_of(books, plan) == "planned"
+
+    end_preview(books)
+    assert "Start" in buttons(client.get(f"/jobs/{plan}"))
 
 
 def test_a_button_that_comes_too_late_changes_nothing_and_says_why(
@@ -195,6 +219,7 @@ def test_more_than_a_few_events_need_a_second_person(
     cautious: PageClient, books: SeededDatabase
 ) -> None:
     plan = plan_of(books)
+    end_preview(books)
     own = cautious.get(f"/jobs/{plan}")
     assert "Approve" not in buttons(own)
     assert "Ask for approval" in buttons(own)
