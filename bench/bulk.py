@@ -106,7 +106,7 @@ def measure(engine: Engine, seconds: float) -> PreviewSeconds:
     for differences in steps:
         times.append(time.monotonic())
         first = first or (times[-1] - made if differences else 0.0)
-        if times[-1] - made > seconds:
+        if first and times[-1] - made > seconds:
             break
     with engine.connect() as connection:
         query = "SELECT previewed FROM bulk_plans"
