@@ -8,6 +8,7 @@ from ops.bulk import control
 from tests.ops.bulk.plan_builders import BOB, plan_now, planned, previewed, started
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv, yesterday
+from workers.supervisor.job_processes import JOB_COMMAND
 
 pytestmark = pytest.mark.servers
 WHY = ("--reason", "its reader was mended", "--as", "ada")
@@ -54,6 +55,23 @@ def test_run_makes_the_preview_that_was_asked_for(
     paidup("jobs", "run", "1")
 
     assert plan_now(at_work, plan.id).state == "previewed"
+    assert set(at_work.letters().values()) == {"open"}
+
+
+@pytest.mark.parametrize("state", ["planned", "previewed", "waiting"])
+def test_what_the_supervisor_starts_goes_on_and_never_starts_a_plan(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], state: str
+) -> None:
+    plan = planned(at_work)
+    if state == "previewed":
+        previewed(at_work, plan)
+    elif state == "waiting":
+        started(at_work, plan, approval_above=0)
+
+    # The preview for which it was started was stopped, or another process ended it.
+    paidup(*JOB_COMMAND[JOB_COMMAND.index("jobs") :], "1", code=0 if state == "previewed" else 1)
+
+    assert plan_now(at_work, plan.id).state == state
     assert set(at_work.letters().values()) == {"open"}
 
 
