@@ -102,12 +102,14 @@ def test_a_person_gets_the_highest_role_that_a_rule_gives(
 @pytest.mark.parametrize(
     ("claims", "name"),
     [
-        ({"email_verified": False, "preferred_username": "ada"}, "ada"),
-        ({"email": None, "preferred_username": "ada"}, "ada"),
+        ({"email_verified": True, "preferred_username": "sue"}, "ada@example.com"),
+        ({"email_verified": False}, "subject-1"),
+        ({"email_verified": "false"}, "subject-1"),
         ({"email": None}, "subject-1"),
+        ({"email": None, "preferred_username": "ada"}, "subject-1"),
         ({"email": "ada\n@example.com"}, "subject-1"),
-        ({"email": ["a"], "preferred_username": 1}, "subject-1"),
-        ({"email": "x" * 201, "preferred_username": ""}, "subject-1"),
+        ({"email": ["a"]}, "subject-1"),
+        ({"email": "x" * 201}, "subject-1"),
     ],
 )
 def test_the_name_is_the_best_that_the_provider_vouches_for(
@@ -132,6 +134,8 @@ def test_the_name_is_the_best_that_the_provider_vouches_for(
         {"groups": [["support"]]},
         {"group": ["support"]},
         {"groups": None, "roles": "operator"},
+        {"groups": None, "email": "root@example.com", "email_verified": False},
+        {"groups": None, "email": "root@example.com", "email_verified": "false"},
     ],
 )
 def test_without_a_match_there_is_no_access(
