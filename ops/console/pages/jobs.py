@@ -11,6 +11,7 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, request, url_for
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from billing.text import storable
 from models.bulk import ITEM_STATES
@@ -29,7 +30,7 @@ from ops.bulk.plans import (
 from ops.bulk.question import Question, read_question
 from ops.console.access.people import current_person, require
 from ops.console.pages.field_changes import FieldChange, field_changes
-from ops.console.pages.frame import Frame
+from ops.console.pages.frame import Frame, PageUnavailable
 from ops.console.pages.list_forms import lead_to
 from ops.console_tokens import Role
 
@@ -38,6 +39,7 @@ _ITEMS: Final = 50
 _DIFFERENCES: Final = 25
 _UNDER_WAY: Final = frozenset({"previewing", "running"})
 _HIGHEST: Final = 2**63 - 1
+_PLAN: Final = f"/jobs/<int(max={_HIGHEST}):plan>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +89,11 @@ def job_pages(frame: Frame, engine: Engine) -> Blueprint:
             live=any(each.state in _UNDER_WAY for each in found),
         )
 
-    @pages.get("/jobs/<int:plan>")
+    @pages.get(_PLAN)
     def show(plan: int) -> Response:
         return jobs.show(plan)
 
-    @pages.post("/jobs/<int:plan>")
+    @pages.post(_PLAN)
     def change(plan: int) -> Response:
         require(Role.OPERATOR)
         return jobs.change(plan, request.form.get("do", ""))
@@ -114,7 +116,7 @@ class Jobs:
 
         def read(connection: Connection) -> ShownPlan | None:
             try:
-                found = read_plan(connection, min(plan, _HIGHEST))
+                found = read_plan(connection, plan)
             except PlanRefused:
                 return None
             items = read_items(
@@ -152,6 +154,8 @@ class Jobs:
             return self.show(plan, errors=(str(error),), status=409)
         except ValueError as error:
             return self.show(plan, errors=(str(error),), status=422)
+        except SQLAlchemyError as error:
+            raise PageUnavailable from error
         return lead_to(url_for("jobs.show", plan=plan))
 
     def _actions(self) -> Mapping[str, Callable[[int, By], object]]:

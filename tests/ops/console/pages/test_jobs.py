@@ -63,7 +63,7 @@ def state_of(books: SeededDatabase, plan: int) -> str:
         return str(connection.execute(query, {"plan": plan}).scalar_one())
 
 
-def press(client: PageClient, plan: int, do: str, **given: Any) -> ShownPage:
+def press(client: PageClient, plan: object, do: str, **given: Any) -> ShownPage:
     return client.post(f"/jobs/{plan}", do=do, **given)
 
 
@@ -276,3 +276,21 @@ def test_hostile_text_stays_text(client: PageClient, books: SeededDatabase, host
 
     assert hostile in client.get(f"/jobs/{plan}").text
     assert hostile in client.get("/jobs").text
+
+
+@pytest.mark.parametrize("plan", ["0", "99999999999999999999", "9" * 5000])
+def test_a_number_of_no_plan_is_not_found(client: PageClient, plan: str) -> None:
+    assert client.get(f"/jobs/{plan}").status == 404
+    assert press(client, plan, "cancel").status in {404, 405, 409}
+
+
+def test_a_plan_that_someone_holds_is_answered_by_a_page_that_is_worth_another_try(
+    client: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+
+    with books.engine.begin() as holder:
+        holder.execute(text("SELECT 1 FROM bulk_plans FOR UPDATE"))
+        page = press(client, plan, "cancel")
+
+    assert (page.status, state_of(books, plan)) == (503, "planned")
