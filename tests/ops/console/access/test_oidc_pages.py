@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from joserfc.jwk import RSAKey
 from werkzeug.test import TestResponse
 
+from ops.console.access.oidc import LoginAttempt, OidcProvider, OidcUnavailable
 from tests.ops.console.access.oidc_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -301,6 +302,29 @@ def test_a_provider_that_is_down_is_said_and_is_no_failed_login(
     assert at_first.status_code == later.status_code == 502
     assert "log in with a token" in at_first.text
     assert console.sessions() == console.audited() == []
+
+
+def test_those_who_wait_for_a_provider_that_is_down_do_not_ask_it_one_after_another(
+    provider: LocalProvider,
+) -> None:
+    now = 0.0
+    known = OidcProvider(
+        issuer=provider.issuer,
+        client_id=CLIENT_ID,
+        client_secret=None,
+        redirect_uri=f"{HTTPS}/login/oidc/callback",
+        monotonic=lambda: now,
+    )
+    provider.is_down = True
+
+    for _ in range(3):  # they came before the first one had its answer
+        with pytest.raises(OidcUnavailable):
+            known.begin(LoginAttempt())
+    asked_while_it_was_down = len(provider.asked)
+    provider.is_down, now = False, 0.1
+
+    assert known.begin(LoginAttempt()).startswith(f"{provider.issuer}/authorize")
+    assert asked_while_it_was_down == 1
 
 
 @pytest.mark.parametrize(
