@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -64,7 +65,7 @@ def state_of(books: SeededDatabase, plan: int) -> str:
 
 
 def press(client: PageClient, plan: object, do: str, **given: Any) -> ShownPage:
-    return client.post(f"/jobs/{plan}", do=do, **given)
+    return client.post(f"/jobs/{plan}", **{"do": do, "idempotency_key": str(uuid4()), **given})
 
 
 def buttons(page: ShownPage) -> set[str]:
@@ -131,6 +132,25 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
         assert client.get(f"/jobs/{plan}").status == 200
 
     assert buttons(client.get(f"/jobs/{plan}")) == set()
+
+
+def test_a_button_that_is_pressed_twice_counts_once(
+    client: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+    key = client.get(f"/jobs/{plan}").main.form("Start")["idempotency_key"]
+
+    for do, then in [("start", "running"), ("pause", "paused"), ("resume", "running")]:
+        first = press(client, plan, do, idempotency_key=key)
+        second = press(client, plan, do, idempotency_key=key)
+        assert first.location == second.location == f"/jobs/{plan}"
+        assert state_of(books, plan) == then
+
+    # A form that comes again after others is still the one that it was.
+    assert press(client, plan, "pause", idempotency_key=key).location
+    assert state_of(books, plan) == "running"
+    assert press(client, plan, "pause", idempotency_key=key, reason="other").status == 422
+    assert press(client, plan, "pause", idempotency_key="").status == 400
 
 
 def test_a_button_that_comes_too_late_changes_nothing_and_says_why(
