@@ -13,6 +13,7 @@ from ops.console.pages.jobs import job_pages
 from ops.console_tokens import Role
 from ops.queries.events import EventFilter
 from ops.queries.parties import OWN_REALMS
+from runtime.console_url import read_console_url
 from runtime.settings import Settings
 from tests.ops.console.pages.conftest import Pages
 from tests.ops.console.pages.page_client import HOSTILE, PageClient, ShownPage
@@ -314,3 +315,21 @@ def test_a_plan_that_someone_holds_is_answered_by_a_page_that_is_worth_another_t
         page = press(client, plan, "cancel")
 
     assert (page.status, state_of(books, plan)) == (503, "planned")
+
+
+def test_below_a_prefix_it_refreshes_itself_there(
+    page_settings: Settings, books: SeededDatabase
+) -> None:
+    url = read_console_url("https://ops.example.com/paidup")
+    client = PageClient(
+        replace(page_settings, console_url=url), lambda frame: [job_pages(frame, books.engine)]
+    )
+    plan = plan_of(books)
+    press(client, plan, "preview")
+
+    html = client.get(f"/jobs/{plan}", state="failed").response.text
+    client.close()
+
+    here = f"/paidup/jobs/{plan}?state=failed"
+    assert f'href="{here}">Reload' in html
+    assert f'hx-get="{here}"' in html
