@@ -224,7 +224,14 @@ def discard(
             action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
         )
         run_here(runner, request, "discarding", alone=alone)
-    return _report(sorted(results, key=lambda each: each.key), as_json=as_json)
+    code = _report(sorted(results, key=lambda each: each.key), as_json=as_json)
+    if left := len(keys) - len(results):
+        click.echo(
+            f"{left} of {len(keys)} were not discarded: the command was stopped, or they changed or"
+            " came into the inbox meanwhile; the same command tries them again",
+            err=True,
+        )
+    return 1 if left else code
 
 
 def _refuse_pending(inbox: Inbox, keys: Sequence[str]) -> None:

@@ -102,8 +102,11 @@ def show(named: str, *, as_json: bool) -> None:
 @click.option(
     "--alone", is_flag=True, help="Go on without the approval of a second person; it is alerted."
 )
+@click.option("--go-on", is_flag=True, help="Leave a plan alone that is not to run by now.")
 @operator_options
-def run(named: str, *, rate: float | None, alone: bool, actor: str, reason: str | None) -> int:
+def run(
+    named: str, *, rate: float | None, alone: bool, go_on: bool, actor: str, reason: str | None
+) -> int:
     """Start a plan, or go on with it, and run it here until it is done, paused or cancelled.
 
     The supervisor of a worker starts this command for each plan that no living process runs, so a
@@ -125,6 +128,8 @@ def run(named: str, *, rate: float | None, alone: bool, actor: str, reason: str 
         if found.state == "previewing":
             return _preview(runner, plan)
         if found.state != "running":
+            if go_on:
+                return _report(found)
             _start(runner, plan, by, rate=rate, alone=alone)
         done = runner.run(plan, lambda job, pause: run_replay(job, f"plan {plan}", pause))
         if done is None:

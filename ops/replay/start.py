@@ -169,7 +169,8 @@ def run_here(
 ) -> Replay[PlannedItem]:
     """Make a plan and run it in this process; it is cancelled if the command is interrupted.
 
-    If the process is killed instead, a worker's supervisor goes on with the plan.
+    If the process is killed instead, a worker's supervisor goes on with the plan. If another person
+    pauses it, it stays paused.
 
     Raises:
         CommandFailed: the plan waits for an approval, or a server failed.
@@ -207,9 +208,9 @@ def run_here(
 
 def _cancel_if_running(engine: Engine, plan: int, actor: str) -> None:
     """Cancel the plan of an interrupted command, but not one that a person paused meanwhile."""
-    with engine.connect() as connection:
-        state = read_plan(connection, plan).state
-    if state == "running":
+    with connections.read_snapshot(engine) as connection:
+        is_running = read_plan(connection, plan).state == "running"
+    if is_running:
         cancel(engine, plan, By(actor=actor, reason="interrupted"))
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from billing.ids import Realm
+from ops.console.access.page_access import quoted_page
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
 from ops.console.pages.sentences import mark_sentence
@@ -108,7 +109,7 @@ class Frame:
         return {
             "navigation": self._navigation,
             "subject": request.blueprint,
-            "here": request.full_path.rstrip("?"),
+            "here": quoted_page(request.root_path + request.path, request.query_string),
             "new_key": lambda: str(uuid4()),
             "href_of": href_of,
             "now": datetime.now(UTC),

@@ -9,6 +9,7 @@ from ops.terminal.interrupt import Interrupted
 from tests.ops.bulk.plan_builders import BOB, plan_now, planned, previewed, started
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv, yesterday
+from workers.supervisor.job_processes import JOB_COMMAND
 
 pytestmark = pytest.mark.servers
 WHY = ("--reason", "its reader was mended", "--as", "ada")
@@ -55,6 +56,23 @@ def test_run_makes_the_preview_that_was_asked_for(
     paidup("jobs", "run", "1")
 
     assert plan_now(at_work, plan.id).state == "previewed"
+    assert set(at_work.letters().values()) == {"open"}
+
+
+@pytest.mark.parametrize("state", ["planned", "previewed", "waiting"])
+def test_what_the_supervisor_starts_goes_on_and_never_starts_a_plan(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], state: str
+) -> None:
+    plan = planned(at_work)
+    if state == "previewed":
+        previewed(at_work, plan)
+    elif state == "waiting":
+        started(at_work, plan, approval_above=0)
+
+    # The preview for which it was started was stopped, or another process ended it.
+    paidup(*JOB_COMMAND[JOB_COMMAND.index("jobs") :], "1", code=0 if state == "previewed" else 1)
+
+    assert plan_now(at_work, plan.id).state == state
     assert set(at_work.letters().values()) == {"open"}
 
 
@@ -133,3 +151,52 @@ def test_an_interrupted_command_cancels_its_plan_unless_a_person_paused_it(
     paidup("dead", "replay", "--all", *WHY, code=1)
 
     assert [plan_now(at_work, plan).state for plan in (1, 2)] == ["paused", "cancelled"]
+
+
+def test_a_discard_that_is_interrupted_says_what_is_left_and_fails(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 2)
+    monkeypatch.setattr("ops.commands.dead.Interruption", InterruptedAtOnce)
+
+    said = paidup("dead", "discard", "--all", *WHY, code=1)
+
+    assert said.count("discarded evt_") == 2
+    assert f"{len(letters) - 2} of {len(letters)} were not discarded" in paidup.err
+    assert list(at_work.letters().values()).count("discarded") == 2
+    assert plan_now(at_work, 1).state == "cancelled"
+
+
+class InterruptedAtOnce:
+    def pause(self, _seconds: float) -> None:
+        raise Interrupted
+
+
+def test_a_discard_waits_for_no_replay(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.bulk.run.WINDOW", 0)  # as many replays wait in the inbox as may
+    monkeypatch.setattr("ops.commands.dead.Interruption", InterruptedAtOnce)
+
+    paidup("dead", "discard", "--all", *WHY)
+
+    assert set(at_work.letters().values()) == {"discarded"}
+
+
+def test_the_plan_of_a_command_that_another_person_pauses_can_be_resumed(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PausedByBob:
+        def pause(self, _seconds: float) -> None:
+            if plan_now(at_work, 1).state == "running":
+                control.pause(at_work.engine, 1, BOB)
+
+    monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 1)
+    monkeypatch.setattr("ops.bulk.job.BULK_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("ops.replay.start.Interruption", PausedByBob)
+
+    paidup("dead", "replay", "--all", *WHY, code=1)
+
+    paused = plan_now(at_work, 1)
+    assert (paused.state, paused.state_reason) == ("paused", BOB.reason)
+    assert "running" in paidup("jobs", "resume", "1", *WHY)

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from ops.console.pages.jobs import job_pages
 from ops.console_tokens import Role
 from ops.queries.events import EventFilter
 from ops.queries.parties import OWN_REALMS
+from runtime.console_url import read_console_url
 from runtime.settings import Settings
 from tests.ops.console.pages.conftest import Pages
 from tests.ops.console.pages.page_client import HOSTILE, PageClient, ShownPage
@@ -66,8 +68,8 @@ def state_of(books: SeededDatabase, plan: int) -> str:
         return str(connection.execute(query, {"plan": plan}).scalar_one())
 
 
-def press(client: PageClient, plan: int, do: str, **given: Any) -> ShownPage:
-    return client.post(f"/jobs/{plan}", do=do, **given)
+def press(client: PageClient, plan: object, do: str, **given: Any) -> ShownPage:
+    return client.post(f"/jobs/{plan}", **{"do": do, "idempotency_key": str(uuid4()), **given})
 
 
 def buttons(page: ShownPage) -> set[str]:
@@ -158,6 +160,26 @@ def test_no_replay_starts_and_none_is_approved_before_its_effect_was_shown(
 
     end_preview(books)
     assert "Start" in buttons(client.get(f"/jobs/{plan}"))
+
+
+def test_a_button_that_is_pressed_twice_counts_once(
+    client: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+    end_preview(books)
+    key = client.get(f"/jobs/{plan}").main.form("Start")["idempotency_key"]
+
+    for do, then in [("start", "running"), ("pause", "paused"), ("resume", "running")]:
+        first = press(client, plan, do, idempotency_key=key)
+        second = press(client, plan, do, idempotency_key=key)
+        assert first.location == second.location == f"/jobs/{plan}"
+        assert state_of(books, plan) == then
+
+    # A form that comes again after others is still the one that it was.
+    assert press(client, plan, "pause", idempotency_key=key).location
+    assert state_of(books, plan) == "running"
+    assert press(client, plan, "pause", idempotency_key=key, reason="other").status == 422
+    assert press(client, plan, "pause", idempotency_key="").status == 400
 
 
 def test_a_button_that_comes_too_late_changes_nothing_and_says_why(
@@ -307,3 +329,39 @@ def test_hostile_text_stays_text(client: PageClient, books: SeededDatabase, host
 
     assert hostile in client.get(f"/jobs/{plan}").text
     assert hostile in client.get("/jobs").text
+
+
+@pytest.mark.parametrize("plan", ["0", "99999999999999999999", "9" * 5000])
+def test_a_number_of_no_plan_is_not_found(client: PageClient, plan: str) -> None:
+    assert client.get(f"/jobs/{plan}").status == 404
+    assert press(client, plan, "cancel").status in {404, 405, 409}
+
+
+def test_a_plan_that_someone_holds_is_answered_by_a_page_that_is_worth_another_try(
+    client: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+
+    with books.engine.begin() as holder:
+        holder.execute(text("SELECT 1 FROM bulk_plans FOR UPDATE"))
+        page = press(client, plan, "cancel")
+
+    assert (page.status, state_of(books, plan)) == (503, "planned")
+
+
+def test_below_a_prefix_it_refreshes_itself_there(
+    page_settings: Settings, books: SeededDatabase
+) -> None:
+    url = read_console_url("https://ops.example.com/paidup")
+    client = PageClient(
+        replace(page_settings, console_url=url), lambda frame: [job_pages(frame, books.engine)]
+    )
+    plan = plan_of(books)
+    press(client, plan, "preview")
+
+    html = client.get(f"/jobs/{plan}", state="failed").response.text
+    client.close()
+
+    here = f"/paidup/jobs/{plan}?state=failed"
+    assert f'href="{here}">Reload' in html
+    assert f'hx-get="{here}"' in html
