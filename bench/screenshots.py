@@ -2,10 +2,10 @@
 
     python -m bench.screenshots [--to FOLDER] [--all FOLDER]
 
-A shop is started in which everything has happened that the pages show: lifecycles of customers,
-dead letters, grants. An operator logs in and looks at it in the Chromium of this system. ``--all``
-takes every page instead, whole, in each of five forms (light and dark, wide and phone, 200 %), to
-be looked at and not to be kept.
+A shop is started in which everything has happened that the pages show: an hour of traffic,
+lifecycles of customers, dead letters, grants. An operator logs in and looks at it in the Chromium
+of this system. ``--all`` takes every page instead, whole, in each of five forms (light and dark,
+wide and phone, 200 %), to be looked at and not to be kept.
 """
 
 import re
@@ -17,6 +17,7 @@ from typing import Final
 import click
 from playwright.sync_api import Browser, Page
 
+from bench.sample_hour import look_back_on_an_hour
 from ops.up.servers.account import temporary_folder
 from tests.browser.driver import FORMS, WIDE, ZOOMED, NoBrowser, PageForm, launched
 from tests.browser.page_paths import PageRoute, paths_of, routes_of_console
@@ -26,7 +27,7 @@ from tests.browser.visit import visiting
 TARGET: Final = Path(__file__).parents[1] / "docs" / "pictures"
 PICTURES: Final[Mapping[str, tuple[str, str]]] = {
     "console-overview": ("overview.show", ""),
-    "console-user": ("users.show", "usr_fay"),
+    "console-preview": ("jobs.show", "1"),
 }
 """The endpoint of the page in each picture of the README, and what it shows."""
 
@@ -103,7 +104,7 @@ def main(to: Path, everything: Path | None) -> None:
     """Take the pictures of the README, or all."""
     folder = temporary_folder("paidup-shop-")
     try:
-        with launched() as browser, open_shop(folder) as shop:
+        with launched() as browser, open_shop(folder, look_back_on_an_hour) as shop:
             routes = routes_of_console(shop.system.stack.environ)
             if everything:
                 _take_all(browser, shop, routes, everything)

@@ -25,11 +25,11 @@ class Question:
 
     def says(self, plan: int) -> str:
         """Return the question with the commands that answer it."""
+        allow = " ".join(f"--allow {shlex.quote(user)}" for user in self.users)
         return (
             f"{self.event} would take access from or move money of {', '.join(self.users)}, whom"
-            f" the preview did not name: `paidup jobs resume {plan} --allow {shlex.quote(self.users[0])}` lets"
-            f" it (--allow once for each), `paidup jobs resume {plan} --skip {self.event}` leaves"
-            " it out"
+            f" the preview did not name: `paidup jobs resume {plan} {allow}` lets it,"
+            f" `paidup jobs resume {plan} --skip {self.event}` leaves it out"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ops.terminal.formats import format_features, format_stored_time
+from ops.terminal.money import format_money
 
 _INTERNAL: Final = frozenset(
     {"archive", "as_of", "catalogue_version", "event_id", "guessed", "party", "realm", "because"}
@@ -15,6 +16,7 @@ _INTERNAL: Final = frozenset(
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _GRANT: Final = frozenset({"active", "entitlements", "expires_at"})
 _UNSET: Final[tuple[object, ...]] = (None, "", [], {})
+_MINOR: Final = "_minor"
 _SHOWN: Final = 12
 _LONGEST: Final = 200
 
@@ -38,7 +40,7 @@ def field_changes(
     old, new = _as_given(before or {}), _as_given(after or {})
     names = dict.fromkeys([*new, *old])
     found = [
-        FieldChange(name=name.replace("_", " "), before=_text(old, name), after=_text(new, name))
+        FieldChange(name=_name(name), before=_text(old, name), after=_text(new, name))
         for name in names
         if name not in _INTERNAL and old.get(name) != new.get(name)
         if new.get(name, old.get(name)) not in known or new.get(name) is None
@@ -56,20 +58,32 @@ def _as_given(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"gives": row["entitlements"], "until": row.get("expires_at") or "no end"} | rest
 
 
+def _name(name: str) -> str:
+    return name.removesuffix(_MINOR).replace("_", " ")
+
+
 def _text(row: Mapping[str, Any], name: str) -> str | None:
     match row.get(name):
         case value if value in _UNSET:
             return None
         case bool() as yes:
             return "yes" if yes else "no"
+        case int() as amount if name.endswith(_MINOR) and row.get("currency"):
+            return format_money(amount, row["currency"])
         case str() as text if _TIME.match(text):
             return format_stored_time(text)
-        case dict() as features:
-            return _short(format_features(features))
-        case list() as several:
-            return _short(", ".join(map(str, several)))
         case value:
-            return _short(str(value))
+            return _short(_words(value))
+
+
+def _words(value: Any) -> str:
+    match value:
+        case dict() as features:
+            return format_features(features)
+        case list() as several:
+            return ", ".join(map(str, several))
+        case other:
+            return str(other)
 
 
 def _short(text: str) -> str:

@@ -23,7 +23,7 @@ def test_the_reason_of_a_person_is_no_question(reason: str | None) -> None:
 def test_the_question_names_the_commands_that_answer_it() -> None:
     says = Question(event="evt_1", users=("usr_1", "usr_2")).says(7)
 
-    assert "`paidup jobs resume 7 --allow usr_1`" in says
+    assert "`paidup jobs resume 7 --allow usr_1 --allow usr_2`" in says
     assert "`paidup jobs resume 7 --skip evt_1`" in says
 
 

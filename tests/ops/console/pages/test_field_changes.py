@@ -36,6 +36,14 @@ def test_empty_fields_are_no_difference() -> None:
     assert field_changes({"reason": "", "of": [], "in": None}, {"reason": None, "of": {}}) == ()
 
 
+def test_an_amount_is_shown_in_the_units_of_its_currency() -> None:
+    before = {"amount_minor": 0, "currency": "usd"}
+
+    assert field_changes(before, {**before, "amount_minor": 9900}) == (
+        FieldChange(name="amount", before="0.00 USD", after="99.00 USD"),
+    )
+
+
 def test_a_long_text_is_cut() -> None:
     (change,) = field_changes(None, {"error": "x" * 5000})
 
