@@ -94,7 +94,7 @@ _BUTTONS: Final[Mapping[str, Callable[[Connection, PressedButton], object]]] = {
 }
 
 
-@idempotent("bulk_plan_button", describe=PressedButton.described)
+@idempotent("bulk_plans.change", describe=PressedButton.described)
 def _press(connection: Connection, pressed: PressedButton) -> int:
     _BUTTONS[pressed.action](connection, pressed)
     return pressed.plan
