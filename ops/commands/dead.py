@@ -224,14 +224,8 @@ def discard(
             action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
         )
         run_here(runner, request, "discarding", alone=alone)
-    code = _report(sorted(results, key=lambda each: each.key), as_json=as_json)
-    if left := len(keys) - len(results):
-        click.echo(
-            f"{left} of {len(keys)} were not discarded: the command was stopped, or they changed or"
-            " came into the inbox meanwhile; the same command tries them again",
-            err=True,
-        )
-    return 1 if left else code
+    results.sort(key=lambda each: each.key)
+    return _report(results, chosen=len(keys), as_json=as_json)
 
 
 def _refuse_pending(inbox: Inbox, keys: Sequence[str]) -> None:
@@ -269,7 +263,7 @@ def _report_dry_run(keys: Sequence[str], *, as_json: bool) -> int:
     return 0
 
 
-def _report(results: Sequence[DiscardResult], *, as_json: bool) -> int:
+def _report(results: Sequence[DiscardResult], *, chosen: int, as_json: bool) -> int:
     others = [each for each in results if not each.discarded]
     if as_json:
         settled = {each.key: each.outcome for each in results if each.discarded and each.outcome}
@@ -283,7 +277,14 @@ def _report(results: Sequence[DiscardResult], *, as_json: bool) -> int:
     else:
         for each in results:
             print_text(_describe_discard(each))
-    return 1 if others else 0
+    left = chosen - len(results)
+    if left:
+        click.echo(
+            f"{left} of {chosen} were not discarded: the command was stopped, or they changed or"
+            " came into the inbox meanwhile; the same command tries them again",
+            err=True,
+        )
+    return 1 if others or left else 0
 
 
 def _describe_discard(result: DiscardResult) -> str:

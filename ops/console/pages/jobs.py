@@ -46,7 +46,7 @@ _PLAN: Final = f"/jobs/<int(max={_HIGHEST}):plan>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PressedButton:
-    """What a person wants with a plan, and all that the form says about it."""
+    """The wish of a person about a plan, with all that the form says."""
 
     plan: int
     action: str

@@ -157,7 +157,7 @@ def test_a_discard_that_is_interrupted_says_what_is_left_and_fails(
     at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.bulk.run.BATCH_SIZE", 2)
-    monkeypatch.setattr("ops.commands.dead.Interruption", InterruptedAtOnce)
+    monkeypatch.setattr("ops.commands.dead.Interruption", StoppedAtOnce)
 
     said = paidup("dead", "discard", "--all", *WHY, code=1)
 
@@ -167,7 +167,7 @@ def test_a_discard_that_is_interrupted_says_what_is_left_and_fails(
     assert plan_now(at_work, 1).state == "cancelled"
 
 
-class InterruptedAtOnce:
+class StoppedAtOnce:
     def pause(self, _seconds: float) -> None:
         raise Interrupted
 
@@ -176,7 +176,7 @@ def test_a_discard_waits_for_no_replay(
     at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.bulk.run.WINDOW", 0)  # as many replays wait in the inbox as may
-    monkeypatch.setattr("ops.commands.dead.Interruption", InterruptedAtOnce)
+    monkeypatch.setattr("ops.commands.dead.Interruption", StoppedAtOnce)
 
     paidup("dead", "discard", "--all", *WHY)
 
