@@ -60,7 +60,7 @@ def _intervals(now: int) -> Iterator[tuple[int, Mapping[str, int]]]:
         wave = 1 + 0.45 * math.sin(place / 38) + 0.2 * math.sin(place / 9)
         accepted = round(_PER_SECOND * HOUR.seconds * wave * chance.uniform(0.85, 1.15))
         ignored = round(accepted * chance.uniform(0.06, 0.1))
-        slow, late = round(accepted * 0.04 * wave), round(accepted * 0.03 * wave)
+        slow, late = math.ceil(accepted * 0.04 * wave), math.ceil(accepted * 0.03 * wave)
         yield (
             now - HOUR.shown + place,
             {

@@ -11,11 +11,12 @@ wide and phone, 200 %), to be looked at and not to be kept.
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from bench.sample_hour import look_back_on_an_hour
 from ops.up.servers.account import temporary_folder
@@ -31,6 +32,10 @@ PICTURES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The endpoint of the page in each picture of the README, and what it shows."""
 
+_FORM: Final = replace(WIDE, height=980)
+"""As high as the overview down to its first charts."""
+
+_BUSY_MS: Final = 60_000
 _PERSON: Final = "olga"
 
 
@@ -83,9 +88,10 @@ def take_pictures(
 
 
 def _settle(page: Page) -> None:
-    """Wait until fonts and pictures are there, and the page has asked for nothing more."""
+    """Wait until fonts and pictures are there, and the page has nothing more to get or to find."""
     page.wait_for_load_state("networkidle")
     page.evaluate("document.fonts.ready")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=_BUSY_MS)
 
 
 def _take_all(browser: Browser, shop: SampleShop, routes: Sequence[PageRoute], to: Path) -> None:
@@ -110,7 +116,8 @@ def main(to: Path, everything: Path | None) -> None:
                 _take_all(browser, shop, routes, everything)
             else:
                 token = shop.tokens[_PERSON]
-                take_pictures(browser, shop.url, paths_of_pictures(routes), to, token=token)
+                paths = paths_of_pictures(routes)
+                take_pictures(browser, shop.url, paths, to, token=token, form=_FORM)
     except (NoBrowser, NotShown) as refused:
         raise click.ClickException(str(refused)) from refused
     finally:

@@ -241,7 +241,7 @@ class Jobs:
         return ShownPlan(
             plan=plan,
             differences=tuple(
-                (row, field_changes(row.before, row.after, row.user_id))
+                (row, field_changes(row.before, row.after, *_said_beside(row)))
                 for row in rows[:_DIFFERENCES]
             ),
             more_differences=rows[_DIFFERENCES - 1].position if more else None,
@@ -250,6 +250,12 @@ class Jobs:
             needs_approval=control.needs_approval(plan, above),
             question=read_question(plan.state_reason) if plan.state == "paused" else None,
         )
+
+
+def _said_beside(row: PreviewedChange) -> Sequence[str | None]:
+    """Return the values of a row that the page names without them."""
+    stated = row.after or row.before or {}
+    return row.user_id, *map(stated.get, ("source", "plan_code", "payment_ref"))
 
 
 def _position(name: str) -> int:
