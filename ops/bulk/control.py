@@ -5,7 +5,8 @@ command line have the names they give, so there the approval is a record. The co
 logged in, and makes it a barrier. ``alone`` goes on without it, with a reason, and is alerted.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from models.tables import BulkDifference, BulkItem, BulkPlan, BulkUser
 from ops.bulk.plans import ENDED, By, PlannedAction, PlanRefused, audit, read_plan
+
+Server = Engine | Connection
+"""A connection is in a transaction that the caller ends."""
 
 _STARTABLE: Final = ("planned", "previewed", "waiting")
 _PREVIEWABLE: Final = ("planned", "previewed")
@@ -40,7 +44,7 @@ def needs_approval(plan: PlannedAction, approval_above: int | None) -> bool:
 
 
 def start(
-    engine: Engine,
+    on: Server,
     plan: int,
     by: By,
     *,
@@ -54,7 +58,7 @@ def start(
     With ``alone`` it needs none, and the reason of ``by`` is audited. ``owner`` is the process that
     runs it; without one the supervisor starts one.
     """
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         found = _locked(connection, plan, _STARTABLE, "start")
         now = sa.func.now()
         values: dict[str, Any] = {"state": "running", "rate": rate, "started_at": now}
@@ -70,13 +74,13 @@ def start(
         return read_plan(connection, plan)
 
 
-def approve(engine: Engine, plan: int, by: By) -> PlannedAction:
+def approve(on: Server, plan: int, by: By) -> PlannedAction:
     """Approve a plan as a second person; it runs if it waited for that.
 
     Raises:
         PlanRefused: the person made the plan, or it cannot be approved any more.
     """
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         found = _locked(connection, plan, _APPROVABLE, "approve")
         if person_of(found.actor) == person_of(by.actor):
             raise PlanRefused(f"{by.actor} made plan {plan}: another person has to approve it")
@@ -93,9 +97,9 @@ def person_of(actor: str) -> str:
     return actor.partition(":")[2].casefold() or actor.casefold()
 
 
-def start_preview(engine: Engine, plan: int) -> PlannedAction:
+def start_preview(on: Server, plan: int) -> PlannedAction:
     """Ask for a preview, which replaces an earlier one; ``paidup jobs run`` makes it."""
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         _locked(connection, plan, _PREVIEWABLE, "preview")
         forget_preview(connection, plan)
         values = {"state": "previewing", "previewed": 0, "previewed_at": None}
@@ -103,27 +107,27 @@ def start_preview(engine: Engine, plan: int) -> PlannedAction:
         return read_plan(connection, plan)
 
 
-def stop_preview(engine: Engine, plan: int) -> PlannedAction:
+def stop_preview(on: Server, plan: int) -> PlannedAction:
     """End a preview under way, and forget what it showed."""
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         _locked(connection, plan, ("previewing",), "stop the preview of")
         forget_preview(connection, plan)
         _change(connection, plan, {"state": "planned", "previewed": 0, "owner": None})
         return read_plan(connection, plan)
 
 
-def pause(engine: Engine, plan: int, by: By) -> PlannedAction:
+def pause(on: Server, plan: int, by: By) -> PlannedAction:
     """Pause a running plan: its process ends at its next step and starts no further event."""
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         _locked(connection, plan, _PAUSABLE, "pause")
         _change(connection, plan, {"state": "paused", "state_reason": by.reason})
         audit(connection, plan, "paused", by)
         return read_plan(connection, plan)
 
 
-def resume(engine: Engine, plan: int, by: By, answers: PauseAnswers | None = None) -> PlannedAction:
+def resume(on: Server, plan: int, by: By, answers: PauseAnswers | None = None) -> PlannedAction:
     """Let a paused plan go on, with what a person says about the events it paused for."""
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         _locked(connection, plan, ("paused",), "resume")
         said: Mapping[str, Sequence[str]] = {}
         if answers:
@@ -135,9 +139,9 @@ def resume(engine: Engine, plan: int, by: By, answers: PauseAnswers | None = Non
         return read_plan(connection, plan)
 
 
-def cancel(engine: Engine, plan: int, by: By) -> PlannedAction:
+def cancel(on: Server, plan: int, by: By) -> PlannedAction:
     """Cancel a plan for good: what is done stays, and no further event is started."""
-    with engine.begin() as connection:
+    with _transaction(on) as connection:
         found = _locked(connection, plan, _CANCELLABLE, "cancel")
         ended = {"ended_at": sa.func.now(), "state_reason": by.reason}
         _change(connection, plan, {"state": "cancelled"} | ended)
@@ -163,6 +167,15 @@ def _skip(connection: Connection, plan: int, keys: Sequence[str], by: By) -> Non
         raise PlanRefused(
             f"plan {plan} has no waiting event of one of these ids: {', '.join(keys)}"
         )
+
+
+@contextmanager
+def _transaction(on: Server) -> Iterator[Connection]:
+    if isinstance(on, Connection):
+        yield on
+    else:
+        with on.begin() as connection:
+            yield connection
 
 
 def _locked(connection: Connection, plan: int, states: Sequence[str], verb: str) -> PlannedAction:

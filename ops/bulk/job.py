@@ -8,7 +8,8 @@ the audit and waits for the same result, so no event is requeued twice.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +20,7 @@ from sqlalchemy import Connection, Engine
 from models.tables import AuditLog, DeadLetter, StripeEvent
 from ops.bulk import control
 from ops.bulk.lease import LeaseLost, beat
-from ops.bulk.plans import By, PlannedAction, PlannedItem, audit
+from ops.bulk.plans import DISCARD, By, PlannedAction, PlannedItem, PlanRefused, audit
 from ops.bulk.preview import ReplayPreviewer
 from ops.bulk.question import Question
 from ops.bulk.requeue import REQUESTED, Requeuer
@@ -157,12 +158,13 @@ class JobBook:
                 self._write(connection)
 
     def pause(self, reason: str) -> None:
-        """Pause the plan and end this process.
+        """Pause the plan, unless a person just paused or cancelled it, and end this process.
 
         Raises:
             Interrupted: always.
         """
-        control.pause(self.engine, self.plan.id, By(actor=JOB_ACTOR, reason=reason))
+        with suppress(PlanRefused):
+            control.pause(self.engine, self.plan.id, By(actor=JOB_ACTOR, reason=reason))
         raise Interrupted
 
     def unnamed(self, users: frozenset[str]) -> list[str]:
@@ -195,20 +197,23 @@ class ReplayJob:
             Interrupted: one would take access from a user whom the preview did not name.
         """
         self.book.results.positions.update({item.key: item.position for item in items})
-        results = self._left_alone(items)
+        with self.book.engine.connect() as connection:
+            results = {**self._left_alone(connection, items)}
         todo = [item for item in items if item.key not in results]
         if self.previewer is not None and todo:
             results |= self._decided(self.previewer, todo)
             todo = [item for item in items if item.key not in results]
-        requeued = self.requeuer.requeue(todo) if todo else []
+        # Deciding takes time, in which another person may discard one.
+        requeued = self.requeuer.requeue(todo, self._left_alone) if todo else []
         results |= {result.key: result for result in requeued}
         return [results[item.key] for item in items]
 
-    def _left_alone(self, items: Sequence[PlannedItem]) -> dict[str, ReplayResult]:
+    def _left_alone(
+        self, connection: Connection, items: Sequence[PlannedItem]
+    ) -> Mapping[str, ReplayResult]:
         """Return the results of items that changed since; not of those that this plan requeued."""
-        with self.book.engine.connect() as connection:
-            now = as_they_are(connection, items)
-            asked = _requested(connection, self.book.plan, [item.key for item in items])
+        now = as_they_are(connection, items)
+        asked = _requested(connection, self.book.plan, [item.key for item in items])
         return {
             item.key: ReplayResult(key=item.key, status=status, detail=detail)
             for item in items
@@ -247,9 +252,11 @@ def changed_since(
         return ReplayStatus.CHANGED, "it is not here any more"
     by = f"{now.resolved_by}, at {format_time(now.resolved_at)}" if now.resolved_by else "nobody"
     if now.letter_state != item.letter_state and now.letter_state in {"replayed", "discarded"}:
-        if now.resolved_by == plan.actor and now.reason == plan.reason:
-            status = {"replayed": ReplayStatus.APPLIED, "discarded": ReplayStatus.DISCARDED}
-            return status[now.letter_state], "by this plan, before its process was killed"
+        discards = plan.action == DISCARD
+        resolves = now.letter_state == ("discarded" if discards else "replayed")
+        if resolves and now.resolved_by == plan.actor and now.reason == plan.reason:
+            status = ReplayStatus.DISCARDED if discards else ReplayStatus.APPLIED
+            return status, "by this plan, before its process was killed"
         return ReplayStatus.RESOLVED_ELSEWHERE, f"{now.letter_state} by {by}"
     if now.letter_state != item.letter_state:
         return ReplayStatus.CHANGED, "it became an open dead letter again"

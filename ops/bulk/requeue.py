@@ -7,9 +7,9 @@ open until the event is settled. An advisory lock and row locks on the dead lett
 operators: when two replay one event at once, the second finds it queued.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -32,7 +32,12 @@ from runtime.ledger.deliveries import (
     UNDOES_DISCARD,
 )
 
+T = TypeVar("T", bound=Target)
+
 REQUESTED: Final = "replay.requested"
+
+LeftAlone = Callable[[Connection, Sequence[T]], Mapping[str, ReplayResult]]
+"""Return the results of targets that changed and are not to be requeued, by key."""
 
 OPERATOR_LOCK: Final = 7_225_519_301
 """The advisory lock that serializes operators; nothing else in this database uses it."""
@@ -63,12 +68,21 @@ class Requeuer:
     guarded: bool = False
     """The plan has to name the users from whom an event takes access or whose money it moves."""
 
-    def requeue(self, targets: Sequence[Target]) -> list[ReplayResult]:
-        """Requeue each of a few targets; after COMMIT, send the wake-ups."""
+    def requeue(
+        self, targets: Sequence[T], left_alone: LeftAlone[T] = lambda *_: {}
+    ) -> list[ReplayResult]:
+        """Requeue each of a few targets; after COMMIT, send the wake-ups.
+
+        ``left_alone`` is asked while their dead letters are locked.
+        """
         wakes: list[str] = []
         with self.engine.begin() as connection:
             stored = self._load(connection, targets)
-            results = [self._requeue_one(target, stored, wakes) for target in targets]
+            left = left_alone(connection, targets)
+            results = [
+                left.get(target.key) or self._requeue_one(target, stored, wakes)
+                for target in targets
+            ]
             tried = zip(targets, results, strict=True)
             queued = [each for each, result in tried if result.status is ReplayStatus.QUEUED]
             if queued:

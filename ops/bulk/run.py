@@ -73,6 +73,8 @@ class Replay(Generic[T]):
     todo: Iterator[T]
     total: int
     results: ReplayResults = field(default_factory=ReplayResults)
+    through_inbox: bool = True
+    """False if it puts nothing there, and so needs no room."""
     requeued: int = 0
     interrupted: bool = False
     stall_reason: str | None = None
@@ -99,8 +101,7 @@ class Replay(Generic[T]):
         self._finish()
 
     def _requeue_batch(self) -> bool:
-        room = max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
-        batch = self._next_batch(min(self.pace.allowed(), room))
+        batch = self._next_batch(min(self.pace.allowed(), self._room()))
         if not batch:
             return False
         results = self.requeue(batch)
@@ -110,6 +111,11 @@ class Replay(Generic[T]):
         self.requeued += queued
         self.pace.went(queued)
         return any(result.status not in _RETRYABLE for result in results)
+
+    def _room(self) -> int:
+        if not self.through_inbox:
+            return BATCH_SIZE
+        return max(WINDOW - self.inbox.backlog().by_lane[Lane.REPLAY], 0)
 
     def _next_batch(self, number: int) -> list[T]:
         """Return the next events; a second copy of an event in a file waits for the first."""

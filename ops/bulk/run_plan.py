@@ -73,6 +73,7 @@ class PlanRunner:
             todo=items_of(self.engine, plan.id, states=("waiting",)),
             total=self._waiting(plan),
             results=results,
+            through_inbox=plan.action != DISCARD,
         )
 
         def pause(seconds: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from billing.ids import Realm
 from billing.text import storable
@@ -211,20 +211,28 @@ def discard(
         if dry_run:
             return _report_dry_run(keys, as_json=as_json)
         confirm(len(keys), "discard", yes=yes)
-        results: list[DiscardResult] = []
-        runner = PlanRunner(
-            settings=settings,
-            engine=engine,
-            inbox=inbox,
-            pause=Interruption().pause,
-            wait=False,
-            on_discard=results.append,
-        )
         request = PlanRequest(
             action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
         )
-        run_here(runner, request, "discarding", alone=alone)
-    return _report(sorted(results, key=lambda each: each.key), as_json=as_json)
+        results = _discard(settings, engine, inbox, request, alone=alone)
+    return _report(results, chosen=len(keys), as_json=as_json)
+
+
+def _discard(
+    settings: Settings, engine: Engine, inbox: Inbox, request: PlanRequest, *, alone: bool
+) -> list[DiscardResult]:
+    """Make a plan of the request and run it here; return the results in the order of their keys."""
+    results: list[DiscardResult] = []
+    runner = PlanRunner(
+        settings=settings,
+        engine=engine,
+        inbox=inbox,
+        pause=Interruption().pause,
+        wait=False,
+        on_discard=results.append,
+    )
+    run_here(runner, request, "discarding", alone=alone)
+    return sorted(results, key=lambda each: each.key)
 
 
 def _refuse_pending(inbox: Inbox, keys: Sequence[str]) -> None:
@@ -262,7 +270,7 @@ def _report_dry_run(keys: Sequence[str], *, as_json: bool) -> int:
     return 0
 
 
-def _report(results: Sequence[DiscardResult], *, as_json: bool) -> int:
+def _report(results: Sequence[DiscardResult], *, chosen: int, as_json: bool) -> int:
     others = [each for each in results if not each.discarded]
     if as_json:
         settled = {each.key: each.outcome for each in results if each.discarded and each.outcome}
@@ -276,7 +284,14 @@ def _report(results: Sequence[DiscardResult], *, as_json: bool) -> int:
     else:
         for each in results:
             print_text(_describe_discard(each))
-    return 1 if others else 0
+    left = chosen - len(results)
+    if left:
+        click.echo(
+            f"{left} of {chosen} were not discarded: the command was stopped, or they changed or"
+            " came into the inbox meanwhile; the same command tries them again",
+            err=True,
+        )
+    return 1 if others or left else 0
 
 
 def _describe_discard(result: DiscardResult) -> str:

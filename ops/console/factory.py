@@ -59,6 +59,7 @@ _CHANGES_CONNECTIONS: Final = 4
 _STATEMENT_CONNECTIONS: Final = 2
 _SESSION_CONNECTIONS: Final = 2
 _PEOPLE_CONNECTIONS: Final = 2
+_PLAN_CONNECTIONS: Final = 2
 _PAGE_CONNECTIONS: Final = 4
 _MOST_WAITING: Final = 256
 """Requests that wait for a change at once: a quarter of the threads."""
@@ -111,6 +112,10 @@ def _pages(settings: Settings) -> ConsolePages:
     writing = make_engine(
         settings, application_name="paidup console people", pool_size=_PEOPLE_CONNECTIONS
     )
+    # A plan of many events takes long to make, and must not keep a login waiting.
+    planning = make_engine(
+        settings, application_name="paidup console plans", pool_size=_PLAN_CONNECTIONS
+    )
     if settings.console_secrets:
         start_closing_windows(writing)
     frame = Frame(
@@ -119,7 +124,7 @@ def _pages(settings: Settings) -> ConsolePages:
     return ConsolePages(
         frame=frame,
         access=access_of(settings, reading=reading, writing=writing),
-        subjects=pages_of(frame, observe(settings), PageInbox(settings), writing),
+        subjects=pages_of(frame, observe(settings), PageInbox(settings), planning),
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ops import connections
 from ops.bulk.control import cancel, start
-from ops.bulk.plans import REPLAY, By, PlannedItem, PlanRefused, PlanRequest, make_plan
+from ops.bulk.plans import REPLAY, By, PlannedItem, PlanRefused, PlanRequest, make_plan, read_plan
 from ops.bulk.preview import ReplayPreviewer
 from ops.bulk.run import Replay
 from ops.bulk.run_plan import PlanRunner
@@ -169,7 +169,8 @@ def run_here(
 ) -> Replay[PlannedItem]:
     """Make a plan and run it in this process; it is cancelled if the command is interrupted.
 
-    If the process is killed instead, a worker's supervisor goes on with the plan.
+    If the process is killed instead, a worker's supervisor goes on with the plan. If another person
+    pauses it, it stays paused.
 
     Raises:
         CommandFailed: the plan waits for an approval, or a server failed.
@@ -197,10 +198,20 @@ def run_here(
     finally:
         if run is None or run.interrupted:
             with suppress(PlanRefused, SQLAlchemyError):
-                cancel(engine, plan.id, By(actor=request.actor, reason="interrupted"))
+                _cancel_if_running(engine, plan.id, request.actor)
     if run is None:
-        raise CommandFailed(f"plan {plan.id} was taken by another process: `paidup jobs show` it")
+        raise CommandFailed(
+            f"another process took plan {plan.id}: `paidup jobs show {plan.id}` says how far it is"
+        )
     return run
+
+
+def _cancel_if_running(engine: Engine, plan: int, actor: str) -> None:
+    """Cancel the plan of an interrupted command, but not one that a person paused meanwhile."""
+    with connections.read_snapshot(engine) as connection:
+        is_running = read_plan(connection, plan).state == "running"
+    if is_running:
+        cancel(engine, plan, By(actor=actor, reason="interrupted"))
 
 
 def run_replay(

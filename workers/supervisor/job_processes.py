@@ -26,7 +26,9 @@ from runtime.time_limits import BULK_AGAIN_SECONDS, BULK_LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
 
-JOB_COMMAND: Final = (sys.executable, "-m", "paidup", "jobs", "run")
+JOB_COMMAND: Final = (sys.executable, "-m", "paidup", "jobs", "run", "--go-on")
+"""Only people start a plan: until the process has begun, a preview may be over or stopped."""
+
 MAX_JOBS: Final = 2
 _NICE: Final = 10
 _LEASE: Final = timedelta(seconds=BULK_LEASE_SECONDS)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
+from math import inf
 from secrets import token_urlsafe
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
@@ -81,6 +82,7 @@ class OidcProvider:
         self._monotonic = monotonic
         self._turn = threading.Lock()
         self._fetched: dict[str, _Fetched] = {}
+        self._failed_at: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -179,12 +181,21 @@ class OidcProvider:
         return document
 
     def _fetch(self, url: str, *, older_than: float) -> Mapping[str, Any]:
+        came = self._monotonic()
         with self._turn:
             known = self._fetched.get(url)
-            if known is None or self._monotonic() - known.at >= older_than:
-                known = _Fetched(document=_get(url), at=self._monotonic())
-                self._fetched[url] = known
-            return known.document
+            if known is not None and self._monotonic() - known.at < older_than:
+                return known.document
+            if self._failed_at.get(url, -inf) >= came:
+                # Else those who waited would ask one after another, each for its whole time-out.
+                raise OidcUnavailable("the provider did not answer")
+            try:
+                document = _get(url)
+            except OidcUnavailable:
+                self._failed_at[url] = self._monotonic()
+                raise
+            self._fetched[url] = _Fetched(document=document, at=self._monotonic())
+            return document
 
     def _session(self) -> Any:
         return OAuth2Session(  # type: ignore[no-untyped-call]

@@ -1,4 +1,9 @@
-"""Turn the claims of an ID token into a name and a role."""
+"""Turn the claims of an ID token into a name and a role.
+
+A name that people may choose for themselves, such as ``preferred_username``, is none: with it one
+could act in the name of another, or approve an own plan under a second one. The e-mail address
+counts for nothing, neither as a name nor for a role, if the provider doubts it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +14,8 @@ from ops.console_tokens import Role
 from runtime.oidc_settings import RoleRule
 
 _MOST_CHARACTERS: Final = 200
+_DOUBTS: Final = (False, "false")
+"""Some providers write it as a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +31,7 @@ def person_of(
     claims: Mapping[str, Any], issuer: str, rules: Sequence[RoleRule]
 ) -> OidcPerson | None:
     """Return the person with the highest role that any rule gives; None if none does."""
+    claims = _without_doubts(claims)
     matching = [credential_by(issuer, rule) for rule in rules if _matches(rule, claims)]
     if not matching:
         return None
@@ -48,9 +56,15 @@ def _matches(rule: RoleRule, claims: Mapping[str, Any]) -> bool:
 
 
 def _name(claims: Mapping[str, Any]) -> str:
-    """Return the e-mail address unless the provider doubts it, a user name, or the subject."""
-    email = None if claims.get("email_verified") is False else claims.get("email")
-    for name in (email, claims.get("preferred_username")):
-        if isinstance(name, str) and 0 < len(name) <= _MOST_CHARACTERS and name.isprintable():
-            return name
+    """Return the e-mail address, or the subject."""
+    email = claims.get("email")
+    if isinstance(email, str) and 0 < len(email) <= _MOST_CHARACTERS and email.isprintable():
+        return email
     return str(claims["sub"])[:_MOST_CHARACTERS]
+
+
+def _without_doubts(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the claims without an e-mail address that the provider did not verify."""
+    if claims.get("email_verified") not in _DOUBTS:
+        return claims
+    return {name: value for name, value in claims.items() if name != "email"}

@@ -83,12 +83,18 @@ def _plain(stored: object) -> str | None:
             return "yes" if yes else "no"
         case str() as text if _TIME.match(text):
             return format_stored_time(text)
-        case dict() as features:
-            return _short(format_features(features))
-        case list() as several:
-            return _short(", ".join(map(str, several)))
         case value:
-            return _short(str(value))
+            return _short(_words(value))
+
+
+def _words(value: Any) -> str:
+    match value:
+        case dict() as features:
+            return format_features(features)
+        case list() as several:
+            return ", ".join(map(str, several))
+        case other:
+            return str(other)
 
 
 def _short(text: str) -> str:

@@ -21,15 +21,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from billing.ids import Realm
+from ops.console.access.page_access import quoted_page
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
 from ops.console.pages.sentences import mark_sentence
+from ops.errors import first_line
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
 from runtime.ledger.errors import LedgerError
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
+from runtime.time_limits import RETRY_AFTER_SECONDS
 
 T = TypeVar("T")
 
@@ -48,13 +51,14 @@ class NavigationEntry:
 
 
 class PageUnavailable(ServiceUnavailable):
-    """PostgreSQL did not answer in time; the page says so and is worth another try."""
+    """PostgreSQL failed or did not answer in time; the page says so and is worth another try."""
 
-    description = (
-        "PostgreSQL did not answer in time. Events go on being accepted. Load the page again, and"
-        " run `paidup doctor` if it stays away."
-    )
-    retry_after = 5
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"PostgreSQL failed: {first_line(error)}. Load the page again, and run `paidup doctor`"
+            " if it stays away.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
 
 
 class Frame:
@@ -77,23 +81,23 @@ class Frame:
         """Return what the work reads in one snapshot; ask again if PostgreSQL restarted meanwhile.
 
         Raises:
-            PageUnavailable: PostgreSQL did not answer in time.
+            PageUnavailable: PostgreSQL failed or did not answer in time.
         """
         try:
             return ask(self._engine, work)
         except SQLAlchemyError as error:
-            raise PageUnavailable from error
+            raise PageUnavailable(error) from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Return what the work returns, and commit what it wrote.
 
         Raises:
-            PageUnavailable: PostgreSQL did not answer in time.
+            PageUnavailable: PostgreSQL failed or did not answer in time.
         """
         try:
             return self.ledger.transact(work)
         except (SQLAlchemyError, LedgerError) as error:
-            raise PageUnavailable from error
+            raise PageUnavailable(error) from error
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return the page as a response."""
@@ -105,7 +109,7 @@ class Frame:
         return {
             "navigation": self._navigation,
             "subject": request.blueprint,
-            "here": request.full_path.rstrip("?"),
+            "here": quoted_page(request.root_path + request.path, request.query_string),
             "new_key": lambda: str(uuid4()),
             "href_of": href_of,
             "now": datetime.now(UTC),

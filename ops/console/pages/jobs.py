@@ -5,17 +5,19 @@ made -> previewed -> started (or approved by a second person) -> done, pause and
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Response, abort, request, url_for
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from billing.text import storable
 from models.bulk import ITEM_STATES
 from ops.bulk import control
 from ops.bulk.plans import (
+    REPLAY,
     By,
     PlannedAction,
     PlannedItem,
@@ -29,15 +31,73 @@ from ops.bulk.plans import (
 from ops.bulk.question import Question, read_question
 from ops.console.access.people import current_person, require
 from ops.console.pages.field_changes import FieldChange, field_changes
-from ops.console.pages.frame import Frame
+from ops.console.pages.frame import Frame, PageUnavailable
 from ops.console.pages.list_forms import lead_to
 from ops.console_tokens import Role
+from runtime.idempotency import IdempotencyError, idempotent
 
 _PLANS: Final = 50
 _ITEMS: Final = 50
 _DIFFERENCES: Final = 25
 _UNDER_WAY: Final = frozenset({"previewing", "running"})
 _HIGHEST: Final = 2**63 - 1
+_PLAN: Final = f"/jobs/<int(max={_HIGHEST}):plan>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PressedButton:
+    """The wish of a person about a plan, with all that the form says."""
+
+    plan: int
+    action: str
+    by: By
+    answers: control.PauseAnswers
+    rate: float | None
+    approval_above: int | None
+
+    def described(self) -> dict[str, Any]:
+        """Return what an equal request has equal."""
+        return {name: value for name, value in asdict(self).items() if name != "approval_above"}
+
+    def start(self, connection: Connection) -> object:
+        """Start the plan, or ask for the approval that it needs."""
+        self._require_preview(connection)
+        return control.start(
+            connection, self.plan, self.by, approval_above=self.approval_above, rate=self.rate
+        )
+
+    def approve(self, connection: Connection) -> object:
+        """Approve the plan as a second person."""
+        self._require_preview(connection)
+        return control.approve(connection, self.plan, self.by)
+
+    def _require_preview(self, connection: Connection) -> None:
+        """Refuse a replay whose effect no one saw: its job could not tell what was agreed to."""
+        found = read_plan(connection, self.plan)
+        if found.action == REPLAY and found.previewed_at is None:
+            raise PlanRefused(
+                f"preview plan {self.plan} first, then {self.action} it; nothing was changed"
+            )
+
+
+_START: Final = "start"
+_BUTTONS: Final[Mapping[str, Callable[[Connection, PressedButton], object]]] = {
+    "preview": lambda connection, pressed: control.start_preview(connection, pressed.plan),
+    "stop_preview": lambda connection, pressed: control.stop_preview(connection, pressed.plan),
+    _START: lambda connection, pressed: pressed.start(connection),
+    "approve": lambda connection, pressed: pressed.approve(connection),
+    "pause": lambda connection, pressed: control.pause(connection, pressed.plan, pressed.by),
+    "resume": lambda connection, pressed: control.resume(
+        connection, pressed.plan, pressed.by, pressed.answers
+    ),
+    "cancel": lambda connection, pressed: control.cancel(connection, pressed.plan, pressed.by),
+}
+
+
+@idempotent("bulk_plans.change", describe=PressedButton.described)
+def _press(connection: Connection, pressed: PressedButton) -> int:
+    _BUTTONS[pressed.action](connection, pressed)
+    return pressed.plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +147,11 @@ def job_pages(frame: Frame, engine: Engine) -> Blueprint:
             live=any(each.state in _UNDER_WAY for each in found),
         )
 
-    @pages.get("/jobs/<int:plan>")
+    @pages.get(_PLAN)
     def show(plan: int) -> Response:
         return jobs.show(plan)
 
-    @pages.post("/jobs/<int:plan>")
+    @pages.post(_PLAN)
     def change(plan: int) -> Response:
         require(Role.OPERATOR)
         return jobs.change(plan, request.form.get("do", ""))
@@ -114,7 +174,7 @@ class Jobs:
 
         def read(connection: Connection) -> ShownPlan | None:
             try:
-                found = read_plan(connection, min(plan, _HIGHEST))
+                found = read_plan(connection, plan)
             except PlanRefused:
                 return None
             items = read_items(
@@ -144,39 +204,34 @@ class Jobs:
 
     def change(self, plan: int, action: str) -> Response:
         """Return the answer to a button: the plan's page, or what keeps it from being done."""
-        act = self._actions().get(action) or abort(400, "The form names no action.")
-        reason = storable(request.form.get("reason", "")).strip() or None
+        if action not in _BUTTONS:
+            abort(400, "The form names no action.")
+        key = request.form.get("idempotency_key", "")
         try:
-            act(plan, By(actor=current_person().actor, reason=reason))
+            pressed = self._pressed(plan, action)
+            with self._engine.begin() as connection:
+                # A page may be shown again as it was, with the key of a button pressed before.
+                _press(connection, pressed, key=key and f"{action}:{key}", scope=pressed.by.actor)
         except PlanRefused as error:
             return self.show(plan, errors=(str(error),), status=409)
         except ValueError as error:
             return self.show(plan, errors=(str(error),), status=422)
+        except IdempotencyError as error:
+            abort(error.http_status, f"{error}.")
+        except SQLAlchemyError as error:
+            raise PageUnavailable(error) from error
         return lead_to(url_for("jobs.show", plan=plan))
 
-    def _actions(self) -> Mapping[str, Callable[[int, By], object]]:
-        return {
-            "preview": lambda plan, _: control.start_preview(self._engine, plan),
-            "stop_preview": lambda plan, _: control.stop_preview(self._engine, plan),
-            "start": self._start,
-            "approve": lambda plan, by: control.approve(self._engine, plan, by),
-            "pause": lambda plan, by: control.pause(self._engine, plan, by),
-            "resume": self._resume,
-            "cancel": lambda plan, by: control.cancel(self._engine, plan, by),
-        }
-
-    def _start(self, plan: int, by: By) -> None:
-        control.start(
-            self._engine,
-            plan,
-            by,
+    def _pressed(self, plan: int, action: str) -> "PressedButton":
+        reason = storable(request.form.get("reason", "")).strip() or None
+        return PressedButton(
+            plan=plan,
+            action=action,
+            by=By(actor=current_person().actor, reason=reason),
+            answers=control.PauseAnswers(allow=_lines("allow"), skip=_lines("skip")),
+            rate=_rate() if action == _START else None,
             approval_above=self._frame.settings.approval_above,
-            rate=_rate(),
         )
-
-    def _resume(self, plan: int, by: By) -> None:
-        answers = control.PauseAnswers(allow=_lines("allow"), skip=_lines("skip"))
-        control.resume(self._engine, plan, by, answers)
 
     def _shown(
         self, plan: PlannedAction, items: Sequence[PlannedItem], rows: Sequence[PreviewedChange]

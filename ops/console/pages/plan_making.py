@@ -5,6 +5,7 @@ from typing import Final
 
 from flask import Response, abort, request, url_for
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from billing.text import storable
 from ops.bulk.control import start_preview
@@ -13,6 +14,7 @@ from ops.bulk.targets import Selection
 from ops.console.access.people import current_person, require
 from ops.console.pages.frame import Frame
 from ops.console.pages.list_forms import lead_to
+from ops.console.pages.statements import NotRecorded
 from ops.console_tokens import Role
 from ops.errors import CommandFailed
 from runtime.idempotency import IdempotencyError
@@ -55,6 +57,8 @@ class PlanMaker:
             made = make_plan(self.engine, asked, key=request.form.get("idempotency_key", ""))
         except IdempotencyError as error:
             abort(error.http_status, f"{error}.")
+        except SQLAlchemyError as error:
+            raise NotRecorded from error
         if not made.repeated:
             self._preview(made.result)
         return made.result
@@ -62,5 +66,5 @@ class PlanMaker:
     def _preview(self, plan: int) -> None:
         try:
             start_preview(self.engine, plan)
-        except PlanRefused:
-            return  # someone else was quicker; the plan's page says what it is doing
+        except (PlanRefused, SQLAlchemyError):
+            return  # the plan is made; its page says what it does, and offers a preview

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from ops.bulk import control
+from ops.bulk.job import JobBook
 from ops.bulk.plans import By, PlannedAction, PlanRefused
+from ops.bulk.preview import ReplayPreviewer
 from ops.samples.scenario import Event
 from runtime.failures.dead_letters import discard
 from tests.ops.bulk.plan_builders import (
@@ -99,6 +102,65 @@ def test_what_was_resolved_meanwhile_is_skipped_and_said(
     assert {said[key][0] for key in rest} == {"done"}
     assert floor.letters()[first] == "discarded"
     assert floor.scalars(f"SELECT count(*) FROM stripe_events WHERE id = '{first}'") == [0]  # noqa: S608
+
+
+def test_a_discard_by_another_person_while_an_event_is_decided_stands(
+    floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *rest = dead_letters(floor, monkeypatch, "a")
+    plan = planned(floor)
+    previewed(floor, plan)
+    decide = ReplayPreviewer.decide
+
+    def discard_meanwhile(*given: Any) -> Any:
+        discard(floor.engine, [first], actor="cli:bob", reason="a test")
+        return decide(*given)
+
+    monkeypatch.setattr(ReplayPreviewer, "decide", discard_meanwhile)
+    started(floor, plan)
+
+    run_plan(floor, plan)
+
+    assert floor.letters() == {first: "discarded", **dict.fromkeys(rest, "replayed")}
+    said = {item.key: (item.state, item.said or "") for item in items_now(floor, plan)}
+    assert said[first][0] == "skipped"
+    assert "discarded by cli:bob" in said[first][1]
+
+
+def test_what_the_same_person_discarded_for_the_same_reason_is_no_replay_of_the_plan(
+    floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = dead_letters(floor, monkeypatch, "a")
+    plan = planned(floor)
+    discard(floor.engine, [first], actor=ADA.actor, reason=str(ADA.reason))
+
+    started(floor, plan)
+    run_plan(floor, plan)
+
+    (skipped,) = [item for item in items_now(floor, plan) if item.state == "skipped"]
+    assert (skipped.key, plan_now(floor, plan.id).counts["resolved elsewhere"]) == (first, 1)
+
+
+def test_a_question_that_comes_as_a_person_cancels_keeps_what_is_known(
+    floor: OpsEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, key = refunded(floor, monkeypatch)
+    started(floor, plan)
+    unnamed = JobBook.unnamed
+
+    def cancel_meanwhile(book: JobBook, users: frozenset[str]) -> list[str]:
+        control.cancel(floor.engine, plan.id, By(actor="cli:bob", reason="wrong events"))
+        return unnamed(book, users)
+
+    monkeypatch.setattr(JobBook, "unnamed", cancel_meanwhile)
+
+    replay = run_plan(floor, plan)
+
+    assert replay is not None
+    assert replay.interrupted
+    cancelled = plan_now(floor, plan.id)
+    assert (cancelled.state, cancelled.state_reason) == ("cancelled", "wrong events")
+    assert floor.letters()[key] == "open"
 
 
 def test_an_event_with_another_body_than_planned_is_left_alone(

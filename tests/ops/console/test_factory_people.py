@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from tests.ingest.ingest_process import TimedAnswer
 from tests.ops.console.access.people_client import OPERATOR, SECRET, TOKENS, VIEWER
@@ -68,3 +69,19 @@ def test_a_real_server_hands_tricks_over_and_they_lead_nowhere(
         rebound = get(served, "/login", cookie, Host="evil.example")
         blown_up = get(served, "/login", f"paidup_session={'x' * 30_000}")
     assert (stranger.status, rebound.status, blown_up.status) == (403, 403, 200)
+
+
+def test_plans_which_take_long_to_make_use_connections_of_their_own(
+    database: str, tmp_path: Path
+) -> None:
+    form = {"action": "replay", "which": "all", "reason": "tests", "idempotency_key": "1"}
+    with serving(database, tmp_path, **SETTINGS) as served:
+        cookie = cookie_of(post(served, "/login", token=OPERATOR))
+
+        assert post(served, "/dead-letters/list", cookie, **form).status == 422
+
+        engine = create_engine(database)
+        with engine.connect() as connection:
+            names = {*connection.scalars(text("SELECT application_name FROM pg_stat_activity"))}
+        engine.dispose()
+    assert {"paidup console people", "paidup console plans"} <= names

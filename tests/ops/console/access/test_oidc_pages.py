@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from joserfc.jwk import RSAKey
 from werkzeug.test import TestResponse
 
+from ops.console.access.oidc import LoginAttempt, OidcProvider, OidcUnavailable
 from tests.ops.console.access.oidc_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -102,12 +103,14 @@ def test_a_person_gets_the_highest_role_that_a_rule_gives(
 @pytest.mark.parametrize(
     ("claims", "name"),
     [
-        ({"email_verified": False, "preferred_username": "ada"}, "ada"),
-        ({"email": None, "preferred_username": "ada"}, "ada"),
+        ({"email_verified": True, "preferred_username": "sue"}, "ada@example.com"),
+        ({"email_verified": False}, "subject-1"),
+        ({"email_verified": "false"}, "subject-1"),
         ({"email": None}, "subject-1"),
+        ({"email": None, "preferred_username": "ada"}, "subject-1"),
         ({"email": "ada\n@example.com"}, "subject-1"),
-        ({"email": ["a"], "preferred_username": 1}, "subject-1"),
-        ({"email": "x" * 201, "preferred_username": ""}, "subject-1"),
+        ({"email": ["a"]}, "subject-1"),
+        ({"email": "x" * 201}, "subject-1"),
     ],
 )
 def test_the_name_is_the_best_that_the_provider_vouches_for(
@@ -132,6 +135,8 @@ def test_the_name_is_the_best_that_the_provider_vouches_for(
         {"groups": [["support"]]},
         {"group": ["support"]},
         {"groups": None, "roles": "operator"},
+        {"groups": None, "email": "root@example.com", "email_verified": False},
+        {"groups": None, "email": "root@example.com", "email_verified": "false"},
     ],
 )
 def test_without_a_match_there_is_no_access(
@@ -297,6 +302,29 @@ def test_a_provider_that_is_down_is_said_and_is_no_failed_login(
     assert at_first.status_code == later.status_code == 502
     assert "log in with a token" in at_first.text
     assert console.sessions() == console.audited() == []
+
+
+def test_those_who_wait_for_a_provider_that_is_down_do_not_ask_it_one_after_another(
+    provider: LocalProvider,
+) -> None:
+    now = 0.0
+    known = OidcProvider(
+        issuer=provider.issuer,
+        client_id=CLIENT_ID,
+        client_secret=None,
+        redirect_uri=f"{HTTPS}/login/oidc/callback",
+        monotonic=lambda: now,
+    )
+    provider.is_down = True
+
+    for _ in range(3):  # they came before the first one had its answer
+        with pytest.raises(OidcUnavailable):
+            known.begin(LoginAttempt())
+    asked_while_it_was_down = len(provider.asked)
+    provider.is_down, now = False, 0.1
+
+    assert known.begin(LoginAttempt()).startswith(f"{provider.issuer}/authorize")
+    assert asked_while_it_was_down == 1
 
 
 @pytest.mark.parametrize(

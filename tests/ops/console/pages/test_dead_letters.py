@@ -209,6 +209,21 @@ class TestShowGroup:
         assert says in page.tree.one(role="alert").text
         assert plans(books) == []
 
+    def test_a_database_that_is_late_is_answered_by_a_page_that_says_so(
+        self, client: PageClient, books: SeededDatabase
+    ) -> None:
+        fail(books.engine, books.now, "evt_1")
+        form: dict[str, Any] = {**client.get(LIST).main.form("Plan a replay")}
+        sent = form | {"reason": "once", "which": "all", "action": "replay"}
+
+        with books.engine.begin() as holder:
+            holder.execute(text("LOCK TABLE bulk_items IN EXCLUSIVE MODE"))
+            late = client.post(LIST, **sent)
+
+        assert (late.status, plans(books)) == (503, [])
+        assert "send the form again" in late.text
+        assert client.post(LIST, **sent).location
+
     def test_a_form_without_an_action_or_a_key_is_refused(
         self, client: PageClient, books: SeededDatabase
     ) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from ops.console.pages.jobs import job_pages
 from ops.console_tokens import Role
 from ops.queries.events import EventFilter
 from ops.queries.parties import OWN_REALMS
+from runtime.console_url import read_console_url
 from runtime.settings import Settings
 from tests.ops.console.pages.conftest import Pages
 from tests.ops.console.pages.page_client import HOSTILE, PageClient, ShownPage
@@ -34,6 +36,9 @@ def cautious(page_settings: Settings, books: SeededDatabase) -> Any:
     )
     yield client
     client.close()
+
+
+PREVIEW = {"aria-labelledby": "preview"}
 
 
 def plan_of(
@@ -63,8 +68,8 @@ def state_of(books: SeededDatabase, plan: int) -> str:
         return str(connection.execute(query, {"plan": plan}).scalar_one())
 
 
-def press(client: PageClient, plan: int, do: str, **given: Any) -> ShownPage:
-    return client.post(f"/jobs/{plan}", do=do, **given)
+def press(client: PageClient, plan: object, do: str, **given: Any) -> ShownPage:
+    return client.post(f"/jobs/{plan}", **{"do": do, "idempotency_key": str(uuid4()), **given})
 
 
 def buttons(page: ShownPage) -> set[str]:
@@ -119,6 +124,7 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     steps = [
         ("preview", "previewing"),
         ("stop_preview", "planned"),
+        ("previewed", "previewed"),
         ("start", "running"),
         ("pause", "paused"),
         ("resume", "running"),
@@ -126,11 +132,54 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     ]
 
     for do, then in steps:
+        if do == "previewed":
+            end_preview(books)
+            continue
         assert press(client, plan, do, reason="so").location == f"/jobs/{plan}"
         assert state_of(books, plan) == then
         assert client.get(f"/jobs/{plan}").status == 200
 
     assert buttons(client.get(f"/jobs/{plan}")) == set()
+
+
+def end_preview(books: SeededDatabase) -> None:
+    write(books, "UPDATE bulk_plans SET state = 'previewed', previewed_at = now()")
+
+
+def test_no_replay_starts_and_none_is_approved_before_its_effect_was_shown(
+    client: PageClient, cautious: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+
+    assert "Start" not in buttons(client.get(f"/jobs/{plan}"))
+    page = press(client, plan, "start")
+    assert page.status == 409
+    assert "preview plan" in page.tree.one(role="alert").text
+    assert press(cautious, plan, "approve", name="bob").status == 409
+    assert state_of(books, plan) == "planned"
+
+    end_preview(books)
+    assert "Start" in buttons(client.get(f"/jobs/{plan}"))
+
+
+def test_a_button_that_is_pressed_twice_counts_once(
+    client: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+    end_preview(books)
+    key = client.get(f"/jobs/{plan}").main.form("Start")["idempotency_key"]
+
+    for do, then in [("start", "running"), ("pause", "paused"), ("resume", "running")]:
+        first = press(client, plan, do, idempotency_key=key)
+        second = press(client, plan, do, idempotency_key=key)
+        assert first.location == second.location == f"/jobs/{plan}"
+        assert state_of(books, plan) == then
+
+    # A form that comes again after others is still the one that it was.
+    assert press(client, plan, "pause", idempotency_key=key).location
+    assert state_of(books, plan) == "running"
+    assert press(client, plan, "pause", idempotency_key=key, reason="other").status == 422
+    assert press(client, plan, "pause", idempotency_key="").status == 400
 
 
 def test_a_button_that_comes_too_late_changes_nothing_and_says_why(
@@ -183,12 +232,16 @@ def test_what_it_would_change_is_shown_user_by_user(
     assert "takes access" in first[3]
     assert "was a nothing" in first[2]
     assert (second[0], second[3]) == ("usr_2", "moves money")
+    write(books, "UPDATE bulk_differences SET takes = false WHERE kind = 'payment'")
+    (row, *_) = client.get(f"/jobs/{plan}", takes="1").main.one("section", **PREVIEW).rows()
+    assert row[0] == "usr_1"
 
 
 def test_more_than_a_few_events_need_a_second_person(
     cautious: PageClient, books: SeededDatabase
 ) -> None:
     plan = plan_of(books)
+    end_preview(books)
     own = cautious.get(f"/jobs/{plan}")
     assert "Approve" not in buttons(own)
     assert "Ask for approval" in buttons(own)
@@ -276,3 +329,39 @@ def test_hostile_text_stays_text(client: PageClient, books: SeededDatabase, host
 
     assert hostile in client.get(f"/jobs/{plan}").text
     assert hostile in client.get("/jobs").text
+
+
+@pytest.mark.parametrize("plan", ["0", "99999999999999999999", "9" * 5000])
+def test_a_number_of_no_plan_is_not_found(client: PageClient, plan: str) -> None:
+    assert client.get(f"/jobs/{plan}").status == 404
+    assert press(client, plan, "cancel").status in {404, 405, 409}
+
+
+def test_a_plan_that_someone_holds_is_answered_by_a_page_that_is_worth_another_try(
+    client: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+
+    with books.engine.begin() as holder:
+        holder.execute(text("SELECT 1 FROM bulk_plans FOR UPDATE"))
+        page = press(client, plan, "cancel")
+
+    assert (page.status, state_of(books, plan)) == (503, "planned")
+
+
+def test_below_a_prefix_it_refreshes_itself_there(
+    page_settings: Settings, books: SeededDatabase
+) -> None:
+    url = read_console_url("https://ops.example.com/paidup")
+    client = PageClient(
+        replace(page_settings, console_url=url), lambda frame: [job_pages(frame, books.engine)]
+    )
+    plan = plan_of(books)
+    press(client, plan, "preview")
+
+    html = client.get(f"/jobs/{plan}", state="failed").response.text
+    client.close()
+
+    here = f"/paidup/jobs/{plan}?state=failed"
+    assert f'href="{here}">Reload' in html
+    assert f'hx-get="{here}"' in html
