@@ -45,6 +45,7 @@ _SHOP_NAMES: Final = frozenset({"name", "description"})
 _KEPT_METADATA: Final = frozenset({"user_id", "plan_code", "price_id"})
 """Metadata that Paidup reads itself: ids."""
 
+# A shop may know its users by their addresses.
 _KEPT_TEXTS: Final = frozenset(
     {
         "account_country",
@@ -230,7 +231,9 @@ def _stays(text: str, rule: _Rule, *, name: str, of: str, number: bool) -> bool:
     if rule is _Rule.PERSONAL:
         return False
     sold = of in _NAMED_BY_SHOP and name in _SHOP_NAMES
-    if number or name in _KEPT_TEXTS or sold:
+    if name in _KEPT_TEXTS:
+        return "@" not in text
+    if number or sold:
         return True
     if name == "number":
         return of in _NUMBERED
