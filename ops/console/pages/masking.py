@@ -228,12 +228,10 @@ def _rule_of(key: str, of: str, above: _Rule) -> _Rule:
 def _stays(text: str, rule: _Rule, *, name: str, of: str, number: bool) -> bool:
     if rule is _Rule.METADATA:
         return name in _KEPT_METADATA and "@" not in text
-    if rule is _Rule.PERSONAL:
+    if rule is _Rule.PERSONAL or (name in _KEPT_TEXTS and "@" in text):
         return False
     sold = of in _NAMED_BY_SHOP and name in _SHOP_NAMES
-    if name in _KEPT_TEXTS:
-        return "@" not in text
-    if number or sold:
+    if number or name in _KEPT_TEXTS or sold:
         return True
     if name == "number":
         return of in _NUMBERED
