@@ -28,7 +28,7 @@ from ops.console.pages.sentences import mark_sentence
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
-from runtime.ledger.errors import LedgerError
+from runtime.ledger.errors import CatalogueMissing, LedgerError
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 
@@ -49,13 +49,18 @@ class NavigationEntry:
 
 
 class PageUnavailable(ServiceUnavailable):
-    """PostgreSQL did not answer in time; the page says so and is worth another try."""
+    """PostgreSQL did not answer; the page says so, or why, and is worth another try."""
 
     description = (
         "PostgreSQL did not answer in time. Events go on being accepted. Load the page again, and"
         " run `paidup doctor` if it stays away."
     )
     retry_after = 5
+
+
+def without_plans(error: CatalogueMissing) -> PageUnavailable:
+    """Return the error of a page that needs plans, before there are any."""
+    return PageUnavailable(str(error).capitalize().replace("`", "") + ".")
 
 
 class Frame:
@@ -78,10 +83,12 @@ class Frame:
         """Return what the work reads in one snapshot; ask again if PostgreSQL restarted meanwhile.
 
         Raises:
-            PageUnavailable: PostgreSQL did not answer in time.
+            PageUnavailable: PostgreSQL did not answer in time, or has no plans.
         """
         try:
             return ask(self._engine, work)
+        except CatalogueMissing as error:
+            raise without_plans(error) from error
         except SQLAlchemyError as error:
             raise PageUnavailable from error
 
