@@ -15,8 +15,7 @@ def other_pages(given: Sequence[Blueprint], *endpoints: str) -> list[Blueprint]:
         subject, _, action = endpoint.partition(".")
         if subject not in subjects:
             other = Blueprint(subject, __name__)
-            other.add_url_rule(
-                f"/{subject}", action, lambda: "another page", methods=["GET", "POST"]
-            )
+            method = "POST" if action == "log_out" else "GET"
+            other.add_url_rule(f"/{subject}", action, lambda: "another page", methods=[method])
             others.append(other)
     return others
