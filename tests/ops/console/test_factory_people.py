@@ -85,3 +85,20 @@ def test_plans_which_take_long_to_make_use_connections_of_their_own(
             names = {*connection.scalars(text("SELECT application_name FROM pg_stat_activity"))}
         engine.dispose()
     assert {"paidup console people", "paidup console plans"} <= names
+
+
+def test_a_person_cannot_fill_the_disk_with_a_form(database: str, tmp_path: Path) -> None:
+    with serving(database, tmp_path, **SETTINGS) as served:
+        cookie = cookie_of(post(served, "/login", token=VIEWER))
+        file = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%s\r\n--x--'
+        headers = {
+            "Content-Type": "multipart/form-data; boundary=x",
+            "Origin": f"http://127.0.0.1:{served._port}",
+            "Cookie": cookie,
+        }
+
+        answers = [
+            served._ask("POST", "/events/evt_1", file % (b"x" * size), headers)
+            for size in (1024, 2 * 1024 * 1024)
+        ]
+    assert [each.status for each in answers] == [404, 413]
