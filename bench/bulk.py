@@ -51,7 +51,7 @@ _TERMS: Final = "COPY search_terms (term, kind, object_key, party) FROM STDIN"
 _ID: Final = re.compile(r'"((?:evt|cus|pi|ch|cs|txn|pm|re)_[A-Za-z0-9_]+)"')
 
 
-class MeasuredPreview(NamedTuple):
+class PreviewSeconds(NamedTuple):
     """Seconds, and what was previewed in a second."""
 
     plan: float
@@ -91,7 +91,7 @@ def fill(url: str, events: int) -> None:
         cursor.execute("ANALYZE")
 
 
-def measure(engine: Engine, seconds: float) -> MeasuredPreview:
+def measure(engine: Engine, seconds: float) -> PreviewSeconds:
     """Make a plan of everything, preview it for some seconds, and stop."""
     everything = Selection(ids=(), wanted=EventFilter())
     request = PlanRequest(
@@ -106,7 +106,7 @@ def measure(engine: Engine, seconds: float) -> MeasuredPreview:
     for differences in steps:
         times.append(time.monotonic())
         first = first or (times[-1] - made if differences else 0.0)
-        if times[-1] - made > seconds:
+        if first and times[-1] - made > seconds:
             break
     with engine.connect() as connection:
         query = "SELECT previewed FROM bulk_plans"
@@ -115,7 +115,7 @@ def measure(engine: Engine, seconds: float) -> MeasuredPreview:
     stopping = time.monotonic()
     for _ in steps:
         pass
-    return MeasuredPreview(
+    return PreviewSeconds(
         plan=made - began,
         first=first,
         longest_step=max(after - before for before, after in pairwise(times)),
@@ -124,7 +124,7 @@ def measure(engine: Engine, seconds: float) -> MeasuredPreview:
     )
 
 
-def shown(events: int, measured: MeasuredPreview) -> Sequence[Table]:
+def shown(events: int, measured: PreviewSeconds) -> Sequence[Table]:
     """Return the table of the figures."""
     table = Table(f"{events:,} dead letters", "seconds")
     table.add_row("make a plan of all", f"{measured.plan:.2f}")

@@ -2,21 +2,23 @@
 
     python -m bench.screenshots [--to FOLDER] [--all FOLDER]
 
-A shop is started in which everything has happened that the pages show: lifecycles of customers,
-dead letters, grants. An operator logs in and looks at it in the Chromium of this system. ``--all``
-takes every page instead, whole, in each of five forms (light and dark, wide and phone, 200 %), to
-be looked at and not to be kept.
+A shop is started in which everything has happened that the pages show: an hour of traffic,
+lifecycles of customers, dead letters, grants. An operator logs in and looks at it in the Chromium
+of this system. ``--all`` takes every page instead, whole, in each of five forms (light and dark,
+wide and phone, 200 %), to be looked at and not to be kept.
 """
 
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
+from bench.sample_hour import look_back_on_an_hour
 from ops.up.servers.account import temporary_folder
 from tests.browser.driver import FORMS, WIDE, ZOOMED, NoBrowser, PageForm, launched
 from tests.browser.page_paths import PageRoute, paths_of, routes_of_console
@@ -26,10 +28,14 @@ from tests.browser.visit import visiting
 TARGET: Final = Path(__file__).parents[1] / "docs" / "pictures"
 PICTURES: Final[Mapping[str, tuple[str, str]]] = {
     "console-overview": ("overview.show", ""),
-    "console-user": ("users.show", "usr_fay"),
+    "console-preview": ("jobs.show", "1"),
 }
 """The endpoint of the page in each picture of the README, and what it shows."""
 
+_FORM: Final = replace(WIDE, height=980)
+"""As high as the overview down to its first charts."""
+
+_BUSY_MS: Final = 60_000
 _PERSON: Final = "olga"
 
 
@@ -82,9 +88,10 @@ def take_pictures(
 
 
 def _settle(page: Page) -> None:
-    """Wait until fonts and pictures are there, and the page has asked for nothing more."""
+    """Wait until fonts and pictures are there, and the page has nothing more to get or to find."""
     page.wait_for_load_state("networkidle")
     page.evaluate("document.fonts.ready")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=_BUSY_MS)
 
 
 def _take_all(browser: Browser, shop: SampleShop, routes: Sequence[PageRoute], to: Path) -> None:
@@ -103,13 +110,14 @@ def main(to: Path, everything: Path | None) -> None:
     """Take the pictures of the README, or all."""
     folder = temporary_folder("paidup-shop-")
     try:
-        with launched() as browser, open_shop(folder) as shop:
+        with launched() as browser, open_shop(folder, look_back_on_an_hour) as shop:
             routes = routes_of_console(shop.system.stack.environ)
             if everything:
                 _take_all(browser, shop, routes, everything)
             else:
                 token = shop.tokens[_PERSON]
-                take_pictures(browser, shop.url, paths_of_pictures(routes), to, token=token)
+                paths = paths_of_pictures(routes)
+                take_pictures(browser, shop.url, paths, to, token=token, form=_FORM)
     except (NoBrowser, NotShown) as refused:
         raise click.ClickException(str(refused)) from refused
     finally:

@@ -595,7 +595,7 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 1_000_000_000, "events"),
         default=None,
         help="A bulk action on more events than this waits until a second person approves it"
-        " (`paidup jobs approve`). Unset, none does.",
+        " (`paidup jobs approve PLAN`). Unset, none does.",
     ),
     Variable(
         name="PAIDUP_LOG_LEVEL",

@@ -41,6 +41,7 @@ REPLAY_BLOCKED: Final = ("duplicate", "stale_timestamp", "future_timestamp")
 OPERATIONS: Final = (
     *("ingest", "worker"),
     *("grants.add", "grants.end", "links.add", "links.end"),
+    *("bulk_plans.make", "bulk_plans.change"),
 )
 OUTCOMES: Final = ("applied", "superseded", "ignored")
 CHANGES: Final = ("granted", "changed", "revoked")

@@ -156,7 +156,7 @@ def make_plan(
         return _make(connection, request, key=key, scope=request.actor, hits=hits)
 
 
-@idempotent("bulk_plan", describe=PlanRequest.described)
+@idempotent("bulk_plans.make", describe=PlanRequest.described)
 def _make(connection: Connection, request: PlanRequest) -> int:
     version = newest_version(connection)
     values = {

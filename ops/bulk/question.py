@@ -9,9 +9,10 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
+_RESUME: Final = "paidup jobs resume"
 _ASKED: Final = re.compile(
     r"(?P<event>\S+) would take access from or move money of .+, whom the preview did not name:"
-    r" `paidup jobs resume (?P<plan>\d+) (?P<allow>--allow .+)` lets it, ",
+    rf" `{_RESUME} (?P<plan>\d+) (?P<allow>--allow .+)` lets it, ",
     re.DOTALL,
 )
 
@@ -28,8 +29,8 @@ class Question:
         allow = " ".join(f"--allow {shlex.quote(user)}" for user in self.users)
         return (
             f"{self.event} would take access from or move money of {', '.join(self.users)}, whom"
-            f" the preview did not name: `paidup jobs resume {plan} {allow}` lets it,"
-            f" `paidup jobs resume {plan} --skip {self.event}` leaves it out"
+            f" the preview did not name: `{_RESUME} {plan} {allow}` lets it,"
+            f" `{_RESUME} {plan} --skip {self.event}` leaves it out"
         )
 
 

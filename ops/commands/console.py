@@ -100,12 +100,16 @@ def list_stored(*, ended: bool, limit: int, as_json: bool) -> None:
     )
 
 
-@sessions.command("end", epilog="Example: paidup console sessions end ada --reason 'lost laptop'")
+@sessions.command(
+    "end",
+    epilog="Example: paidup console sessions end ada --reason 'lost laptop'",
+    short_help="Log a person out on all consoles.",
+)
 @click.argument("name_or_id")
 @operator_options
 @json_option
 def end(*, name_or_id: str, actor: str, reason: str | None, as_json: bool) -> None:
-    """End all sessions of a person, or one session (ses_...), at once on all consoles.
+    """End all sessions of a person, or one session by its id, at once on all consoles.
 
     The person can log in again: to prevent that, remove the token from PAIDUP_CONSOLE_TOKENS, too.
     """

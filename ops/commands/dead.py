@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from billing.ids import Realm
 from billing.text import storable
@@ -211,21 +211,28 @@ def discard(
         if dry_run:
             return _report_dry_run(keys, as_json=as_json)
         confirm(len(keys), "discard", yes=yes)
-        results: list[DiscardResult] = []
-        runner = PlanRunner(
-            settings=settings,
-            engine=engine,
-            inbox=inbox,
-            pause=Interruption().pause,
-            wait=False,
-            on_discard=results.append,
-        )
         request = PlanRequest(
             action=DISCARD, actor=actor, reason=why, selection=tuple(chosen), realms=realms
         )
-        run_here(runner, request, "discarding", alone=alone)
-    results.sort(key=lambda each: each.key)
+        results = _discard(settings, engine, inbox, request, alone=alone)
     return _report(results, chosen=len(keys), as_json=as_json)
+
+
+def _discard(
+    settings: Settings, engine: Engine, inbox: Inbox, request: PlanRequest, *, alone: bool
+) -> list[DiscardResult]:
+    """Make a plan of the request and run it here; return the results in the order of their keys."""
+    results: list[DiscardResult] = []
+    runner = PlanRunner(
+        settings=settings,
+        engine=engine,
+        inbox=inbox,
+        pause=Interruption().pause,
+        wait=False,
+        on_discard=results.append,
+    )
+    run_here(runner, request, "discarding", alone=alone)
+    return sorted(results, key=lambda each: each.key)
 
 
 def _refuse_pending(inbox: Inbox, keys: Sequence[str]) -> None:

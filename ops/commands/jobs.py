@@ -30,8 +30,20 @@ from runtime.parent_watch import PARENT_VARIABLE, end_with_parent, take_parent
 from runtime.time_limits import GRACE_SECONDS
 
 _SHOWN = 50
+_MOST_DIGITS = 18
 
-plan_argument = click.argument("plan", type=click.IntRange(1, 2**62), metavar="PLAN")
+plan_argument = click.argument("named", metavar="PLAN")
+
+
+def plan_number(named: str) -> int:
+    """Return the number of the plan that an argument names.
+
+    Raises:
+        CommandFailed: it is no number.
+    """
+    if not named.isascii() or not named.isdigit() or len(named) > _MOST_DIGITS:
+        raise CommandFailed(f"{named!r} is no number of a plan: `paidup jobs list` shows them")
+    return int(named)
 
 
 @click.group(epilog="Example: paidup jobs show 7")
@@ -68,8 +80,9 @@ def list_jobs(*, open_only: bool, limit: int, as_json: bool) -> None:
 @jobs.command(epilog="Example: paidup jobs show 7 --json", short_help="Show a plan.")
 @plan_argument
 @json_option
-def show(plan: int, *, as_json: bool) -> None:
+def show(named: str, *, as_json: bool) -> None:
     """Show one plan: its progress, what needs attention, and what its preview showed."""
+    plan = plan_number(named)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="jobs") as connection:
         found = read_plan(connection, plan)
@@ -92,13 +105,14 @@ def show(plan: int, *, as_json: bool) -> None:
 @click.option("--go-on", is_flag=True, help="Leave a plan alone that is not to run by now.")
 @operator_options
 def run(
-    plan: int, *, rate: float | None, alone: bool, go_on: bool, actor: str, reason: str | None
+    named: str, *, rate: float | None, alone: bool, go_on: bool, actor: str, reason: str | None
 ) -> int:
     """Start a plan, or go on with it, and run it here until it is done, paused or cancelled.
 
     The supervisor of a worker starts this command for each plan that no living process runs, so a
     plan that is started goes on after a crash, and after Ctrl-C here. `jobs pause` stops it.
     """
+    plan = plan_number(named)
     if PARENT_VARIABLE in os.environ:
         end_with_parent(take_parent(os.environ), grace_seconds=GRACE_SECONDS)
     settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
@@ -126,19 +140,24 @@ def run(
 @jobs.command(epilog="Example: paidup jobs approve 7", short_help="Approve as a second person.")
 @plan_argument
 @operator_options
-def approve(plan: int, *, actor: str, reason: str | None) -> None:
+def approve(named: str, *, actor: str, reason: str | None) -> None:
     """Approve a plan that another person made; a worker runs it if it waited for that.
 
     On a command line people have the names they give: this is a record. The console is a barrier.
     """
+    plan = plan_number(named)
     _change(lambda engine: control.approve(engine, plan, By(actor=actor, reason=reason)))
 
 
-@jobs.command(epilog="Example: paidup jobs pause 7 --reason 'the database is busy'")
+@jobs.command(
+    epilog="Example: paidup jobs pause 7 --reason 'the database is busy'",
+    short_help="Pause a running plan.",
+)
 @plan_argument
 @operator_options
-def pause(plan: int, *, actor: str, reason: str | None) -> None:
+def pause(named: str, *, actor: str, reason: str | None) -> None:
     """Pause a running plan: it starts no further event until it is resumed."""
+    plan = plan_number(named)
     by = By(actor=actor, reason=require_reason(reason))
     _change(lambda engine: control.pause(engine, plan, by))
 
@@ -154,18 +173,23 @@ def pause(plan: int, *, actor: str, reason: str | None) -> None:
 @click.option("--skip", multiple=True, metavar="EVENT", help="Leave out this event.")
 @operator_options
 def resume(
-    plan: int, *, allow: tuple[str, ...], skip: tuple[str, ...], actor: str, reason: str | None
+    named: str, *, allow: tuple[str, ...], skip: tuple[str, ...], actor: str, reason: str | None
 ) -> None:
     """Let a paused plan go on: a worker runs it. What it paused for needs --allow or --skip."""
+    plan = plan_number(named)
     by, answers = By(actor=actor, reason=reason), control.PauseAnswers(allow=allow, skip=skip)
     _change(lambda engine: control.resume(engine, plan, by, answers))
 
 
-@jobs.command(epilog="Example: paidup jobs cancel 7 --reason 'the wrong events'")
+@jobs.command(
+    epilog="Example: paidup jobs cancel 7 --reason 'the wrong events'",
+    short_help="Cancel a plan for good.",
+)
 @plan_argument
 @operator_options
-def cancel(plan: int, *, actor: str, reason: str | None) -> None:
+def cancel(named: str, *, actor: str, reason: str | None) -> None:
     """Cancel a plan for good: what is done stays."""
+    plan = plan_number(named)
     by = By(actor=actor, reason=require_reason(reason))
     _change(lambda engine: control.cancel(engine, plan, by))
 

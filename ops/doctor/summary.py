@@ -22,21 +22,22 @@ class StateSummary:
     says: str
 
 
-def summarize(seen: Overview, findings: Sequence[Finding]) -> StateSummary:
+def summarize(seen: Overview, findings: Sequence[Finding] | None) -> StateSummary:
     """Return the most important thing that is true now.
 
-    Without ``findings`` the overview alone decides.
+    While the ``findings`` are not known, the overview alone decides.
     """
     if trouble := next(_troubles(seen), None):
         return StateSummary(state=State.PROBLEM, says=trouble)
     if late := _late(seen):
         return StateSummary(state=State.WARNING, says=late)
     for state in (State.PROBLEM, State.WARNING):
-        if count := sum(each.state is state for each in findings):
+        if count := sum(each.state is state for each in findings or ()):
             things = format_count(count, "thing needs", "things need")
             says = f"Events are applied, and {things} attention. {_flow(seen)}"
             return StateSummary(state=state, says=says)
-    return StateSummary(state=State.OK, says=f"Everything works. {_flow(seen)}")
+    works = "Events are applied." if findings is None else "Everything works."
+    return StateSummary(state=State.OK, says=f"{works} {_flow(seen)}")
 
 
 def _troubles(seen: Overview) -> Iterator[str]:

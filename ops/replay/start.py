@@ -200,11 +200,14 @@ def run_here(
             with suppress(PlanRefused, SQLAlchemyError):
                 _cancel_if_running(engine, plan.id, request.actor)
     if run is None:
-        raise CommandFailed(f"plan {plan.id} was taken by another process: `paidup jobs show` it")
+        raise CommandFailed(
+            f"another process took plan {plan.id}: `paidup jobs show {plan.id}` says how far it is"
+        )
     return run
 
 
 def _cancel_if_running(engine: Engine, plan: int, actor: str) -> None:
+    """Cancel the plan of an interrupted command, but not one that a person paused meanwhile."""
     with connections.read_snapshot(engine) as connection:
         is_running = read_plan(connection, plan).state == "running"
     if is_running:

@@ -77,6 +77,7 @@ _NULL: Final = struct.pack(">i", -1)
 _LENGTH: Final = struct.Struct(">i").pack
 _INTEGER: Final = struct.Struct(">ii").pack
 _BIGINT: Final = struct.Struct(">iq").pack
+_FLOAT: Final = struct.Struct(">id").pack
 _FALSE: Final = struct.pack(">i?", 1, False)  # noqa: FBT003 - struct takes values by position
 _TRUE: Final = struct.pack(">i?", 1, True)  # noqa: FBT003 - struct takes values by position
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -95,6 +96,10 @@ def _bigints(values: _Values) -> list[bytes]:
     return [_NULL if v is None else _BIGINT(8, v) for v in values]
 
 
+def _floats(values: _Values) -> list[bytes]:
+    return [_NULL if v is None else _FLOAT(8, v) for v in values]
+
+
 def _booleans(values: _Values) -> list[bytes]:
     return [_NULL if v is None else _TRUE if v else _FALSE for v in values]
 
@@ -111,6 +116,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "TEXT": _kind("text", _texts),
     "INTEGER": _kind("int4", _integers),
     "BIGINT": _kind("int8", _bigints),
+    "FLOAT": _kind("float8", _floats),
     "BOOLEAN": _kind("bool", _booleans),
     "TIMESTAMP WITH TIME ZONE": _kind("timestamptz", _times),
 }

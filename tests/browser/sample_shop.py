@@ -6,7 +6,7 @@ and is gone again when the shop opens, so that a replay succeeds.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,7 +19,8 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
-from ops.bulk.plans import REPLAY, PlanRequest, make_plan
+from ops.bulk.control import start_preview
+from ops.bulk.plans import REPLAY, PlanRequest, make_plan, read_plan
 from ops.bulk.targets import Selection
 from ops.console_tokens import VARIABLE, Role, hashed_entry
 from ops.queries.events import EventFilter
@@ -38,9 +39,15 @@ PEOPLE: Final[Mapping[str, Role]] = {
 
 REFUSED: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "user_entitlements": ("first_paid", ("usr_ada", "usr_ben", "usr_cem")),
-    "payments": ("onetime", ("usr_dia", "usr_eva")),
+    "payments": ("onetime", ("usr_dia", "usr_eva", "usr_ida")),
 }
 """Tables that refuse rows of users at first, with the lifecycle that fails so."""
+
+REFUNDED: Final = ("usr_jan", "usr_kim", "usr_lea")
+"""Users who bought something, have nothing any more, and may ask why."""
+
+ALONE: Final = 1
+"""How many events an operator may act on alone: a plan of more waits for a second."""
 
 GRANTED: Final = ("usr_fay", "usr_gil")
 GRANT: Final[Mapping[str, object]] = {
@@ -71,15 +78,25 @@ class SampleShop:
 
 
 @contextmanager
-def open_shop(folder: Path) -> Iterator[SampleShop]:
-    """Run a shop in a folder until it is closed; everything in it has happened."""
+def open_shop(
+    folder: Path, before: Callable[[StackUnderTest], None] = lambda _: None
+) -> Iterator[SampleShop]:
+    """Run a shop in a folder until it is closed; everything in it has happened.
+
+    ``before`` is called when its servers run and nothing has happened.
+    """
     tokens = {name: f"pdt_{token_urlsafe(32)}" for name in PEOPLE}
     entries = (hashed_entry(name, role, tokens[name]) for name, role in PEOPLE.items())
     secret = folder / "console_secret"
     secret.write_text(token_urlsafe(48))
     secret.chmod(0o600)
-    environ = {VARIABLE: ",".join(entries), "PAIDUP_CONSOLE_SECRET_FILE": str(secret)}
+    environ = {
+        VARIABLE: ",".join(entries),
+        "PAIDUP_CONSOLE_SECRET_FILE": str(secret),
+        "PAIDUP_APPROVAL_ABOVE": str(ALONE),
+    }
     with running_system(folder / "data", **environ) as system:
+        before(system)
         fill(system, tokens["olga"])
         yield SampleShop(system=system, tokens=tokens)
 
@@ -90,15 +107,16 @@ def fill(system: StackUnderTest, token: str) -> None:
     _let_some_fail(system, now)
     kinds = ((name, shape) for name, shape in product(SCENARIOS, _SHAPES))
     sent = [_lifecycle(*kind, now) for kind in kinds if kind[0] in scenarios_in(kind[1])]
+    sent += (_lifecycle("refund_full", Shape.NEW, now, user) for user in REFUNDED)
     system.await_settled(_send(system, sent))
     console = system.stack.console_url
     for user in GRANTED:
         _state(console, token, "/v1/grants", {**GRANT, "user_id": user})
     _state(console, token, "/v1/links", {**LINK, "target": _customer(system)})
-    _plan_a_replay(system)
+    _preview_a_replay(system)
 
 
-def _plan_a_replay(system: StackUnderTest) -> None:
+def _preview_a_replay(system: StackUnderTest) -> None:
     request = PlanRequest(
         action=REPLAY,
         actor="console:olga",
@@ -107,7 +125,20 @@ def _plan_a_replay(system: StackUnderTest) -> None:
         realms=configured_realms(system.stack.settings),
         only_letters=True,
     )
-    make_plan(system.engine, request)
+    plan = make_plan(system.engine, request).result
+    start_preview(system.engine, plan)
+    _await_preview(system, plan)
+
+
+def _await_preview(system: StackUnderTest, plan: int) -> None:
+    until = time.monotonic() + SETTLE_SECONDS
+    while True:
+        with system.engine.connect() as connection:
+            if read_plan(connection, plan).state == "previewed":
+                return
+        assert time.monotonic() < until, f"plan {plan} has no preview"
+        system.stack.restart_ended()
+        time.sleep(0.02)
 
 
 def _lifecycle(name: str, shape: Shape, now: int, user_id: str | None = None) -> Lifecycle:

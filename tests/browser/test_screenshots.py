@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
 ROUTES = [
     PageRoute(endpoint="overview.show", rule="/"),
-    PageRoute(endpoint="users.show", rule="/users/<user_id:user>"),
+    PageRoute(endpoint="jobs.show", rule="/jobs/<int:plan>"),
 ]
 
 
@@ -46,13 +46,13 @@ def test_a_whole_page_is_as_high_as_it_is(
 def test_each_picture_of_the_readme_has_a_path() -> None:
     assert paths_of_pictures(ROUTES) == {
         "console-overview": "/",
-        "console-user": "/users/usr_fay",
+        "console-preview": "/jobs/1",
     }
-    assert [*PICTURES] == ["console-overview", "console-user"]
+    assert [*PICTURES] == ["console-overview", "console-preview"]
 
 
 def test_a_picture_whose_page_is_gone_is_named() -> None:
-    with pytest.raises(NotShown, match=r"console-user: the console has no page users\.show"):
+    with pytest.raises(NotShown, match=r"console-preview: the console has no page jobs\.show"):
         paths_of_pictures(ROUTES[:1])
 
 

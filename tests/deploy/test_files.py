@@ -170,14 +170,16 @@ def test_prometheus_scrapes_the_ports_that_are_served(compose: Any) -> None:
     assert jobs["paidup-worker"]["dns_sd_configs"][0]["port"] == int(worker)
 
 
-def test_each_alert_asks_for_a_gauge_of_ingest_and_names_its_section_of_operations() -> None:
+def test_each_alert_asks_for_a_gauge_of_the_shared_state_and_names_its_section_of_operations() -> (
+    None
+):
     folder = ROOT / "deploy/prometheus"
     (name,) = yaml.safe_load((folder / "prometheus.yml").read_text())["rule_files"]
     rules = yaml.safe_load((folder / name).read_text())["groups"][0]["rules"]
     page = (ROOT / "docs/operations.md").read_text()
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9]+", "-", heading.lower()) for heading in headings}
-    state = SharedState(inbox_seconds_left=7.0)
+    state = SharedState(inbox_seconds_left=7.0, approvals_bypassed=0)
     served = {family.name for family in SharedStateCollector(lambda: state).collect()}
 
     assert rules

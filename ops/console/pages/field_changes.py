@@ -1,20 +1,23 @@
 """Tell rows before and after a change apart, field by field, for pages. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ops.terminal.formats import format_features, format_stored_time
+from ops.terminal.money import format_money
 
 _INTERNAL: Final = frozenset(
     {"archive", "as_of", "catalogue_version", "event_id", "guessed", "party", "realm", "because"}
+    | {"currency"}
 )
-"""Fields that say how a row came to be, and not what it gives or is worth."""
+"""Fields that say how a row came to be, and not what it gives or is worth; amounts name theirs."""
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _GRANT: Final = frozenset({"active", "entitlements", "expires_at"})
 _UNSET: Final[tuple[object, ...]] = (None, "", [], {})
+_MINOR: Final = "_minor"
 _SHOWN: Final = 12
 _LONGEST: Final = 200
 
@@ -33,17 +36,22 @@ def field_changes(
 ) -> tuple[FieldChange, ...]:
     """Return the fields that differ, in the order of the row; of a new or removed row, all set.
 
-    Fields whose value is one of the ``known`` are left out: it is said beside them.
+    A new field is left out if its value is one of the ``known``, which is said beside it, or if it
+    is no or nothing.
     """
     old, new = _as_given(before or {}), _as_given(after or {})
     names = dict.fromkeys([*new, *old])
     found = [
-        FieldChange(name=name.replace("_", " "), before=_text(old, name), after=_text(new, name))
+        FieldChange(name=_name(name), before=_text(old, name), after=_text(new, name))
         for name in names
         if name not in _INTERNAL and old.get(name) != new.get(name)
-        if new.get(name, old.get(name)) not in known or new.get(name) is None
+        if not _says_nothing(old.get(name), new.get(name), known)
     ]
     return tuple(each for each in found if each.before != each.after)[:_SHOWN]
+
+
+def _says_nothing(old: object, new: object, known: Sequence[str | None]) -> bool:
+    return old is None and (new in known or new is False or new == 0)
 
 
 def _as_given(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,20 +64,37 @@ def _as_given(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"gives": row["entitlements"], "until": row.get("expires_at") or "no end"} | rest
 
 
+def _name(name: str) -> str:
+    return name.removesuffix(_MINOR).replace("_", " ")
+
+
 def _text(row: Mapping[str, Any], name: str) -> str | None:
-    match row.get(name):
+    value = row.get(name)
+    if name.endswith(_MINOR) and isinstance(value, int) and row.get("currency"):
+        return format_money(value, row["currency"])
+    return _plain(value)
+
+
+def _plain(stored: object) -> str | None:
+    match stored:
         case value if value in _UNSET:
             return None
         case bool() as yes:
             return "yes" if yes else "no"
         case str() as text if _TIME.match(text):
             return format_stored_time(text)
-        case dict() as features:
-            return _short(format_features(features))
-        case list() as several:
-            return _short(", ".join(map(str, several)))
         case value:
-            return _short(str(value))
+            return _short(_words(value))
+
+
+def _words(value: Any) -> str:
+    match value:
+        case dict() as features:
+            return format_features(features)
+        case list() as several:
+            return ", ".join(map(str, several))
+        case other:
+            return str(other)
 
 
 def _short(text: str) -> str:

@@ -25,12 +25,14 @@ from ops.console.access.page_access import quoted_page
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
 from ops.console.pages.sentences import mark_sentence
+from ops.errors import first_line
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
 from runtime.ledger.errors import CatalogueMissing, LedgerError
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
+from runtime.time_limits import RETRY_AFTER_SECONDS
 
 T = TypeVar("T")
 
@@ -49,18 +51,15 @@ class NavigationEntry:
 
 
 class PageUnavailable(ServiceUnavailable):
-    """PostgreSQL did not answer; the page says so, or why, and is worth another try."""
+    """PostgreSQL failed, or has no plans yet; the page says so and is worth another try."""
 
-    description = (
-        "PostgreSQL did not answer in time. Events go on being accepted. Load the page again, and"
-        " run `paidup doctor` if it stays away."
-    )
-    retry_after = 5
-
-
-def without_plans(error: CatalogueMissing) -> PageUnavailable:
-    """Return the error of a page that needs plans, before there are any."""
-    return PageUnavailable(str(error).capitalize().replace("`", "") + ".")
+    def __init__(self, error: Exception) -> None:
+        said = str(error) if isinstance(error, LedgerError) else first_line(error)
+        super().__init__(
+            f"PostgreSQL failed: {said}. Load the page again, and run `paidup doctor` if it stays"
+            " away.",
+            retry_after=RETRY_AFTER_SECONDS,
+        )
 
 
 class Frame:
@@ -83,25 +82,23 @@ class Frame:
         """Return what the work reads in one snapshot; ask again if PostgreSQL restarted meanwhile.
 
         Raises:
-            PageUnavailable: PostgreSQL did not answer in time, or has no plans.
+            PageUnavailable: PostgreSQL failed, did not answer in time, or has no plans yet.
         """
         try:
             return ask(self._engine, work)
-        except CatalogueMissing as error:
-            raise without_plans(error) from error
-        except SQLAlchemyError as error:
-            raise PageUnavailable from error
+        except (SQLAlchemyError, CatalogueMissing) as error:
+            raise PageUnavailable(error) from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Return what the work returns, and commit what it wrote.
 
         Raises:
-            PageUnavailable: PostgreSQL did not answer in time.
+            PageUnavailable: PostgreSQL failed or did not answer in time.
         """
         try:
             return self.ledger.transact(work)
         except (SQLAlchemyError, LedgerError) as error:
-            raise PageUnavailable from error
+            raise PageUnavailable(error) from error
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return the page as a response."""

@@ -17,6 +17,7 @@ from billing.text import storable
 from models.bulk import ITEM_STATES
 from ops.bulk import control
 from ops.bulk.plans import (
+    REPLAY,
     By,
     PlannedAction,
     PlannedItem,
@@ -60,9 +61,23 @@ class PressedButton:
 
     def start(self, connection: Connection) -> object:
         """Start the plan, or ask for the approval that it needs."""
+        self._require_preview(connection)
         return control.start(
             connection, self.plan, self.by, approval_above=self.approval_above, rate=self.rate
         )
+
+    def approve(self, connection: Connection) -> object:
+        """Approve the plan as a second person."""
+        self._require_preview(connection)
+        return control.approve(connection, self.plan, self.by)
+
+    def _require_preview(self, connection: Connection) -> None:
+        """Refuse a replay whose effect no one saw: its job could not tell what was agreed to."""
+        found = read_plan(connection, self.plan)
+        if found.action == REPLAY and found.previewed_at is None:
+            raise PlanRefused(
+                f"preview plan {self.plan} first, then {self.action} it; nothing was changed"
+            )
 
 
 _START: Final = "start"
@@ -70,7 +85,7 @@ _BUTTONS: Final[Mapping[str, Callable[[Connection, PressedButton], object]]] = {
     "preview": lambda connection, pressed: control.start_preview(connection, pressed.plan),
     "stop_preview": lambda connection, pressed: control.stop_preview(connection, pressed.plan),
     _START: lambda connection, pressed: pressed.start(connection),
-    "approve": lambda connection, pressed: control.approve(connection, pressed.plan, pressed.by),
+    "approve": lambda connection, pressed: pressed.approve(connection),
     "pause": lambda connection, pressed: control.pause(connection, pressed.plan, pressed.by),
     "resume": lambda connection, pressed: control.resume(
         connection, pressed.plan, pressed.by, pressed.answers
@@ -79,7 +94,7 @@ _BUTTONS: Final[Mapping[str, Callable[[Connection, PressedButton], object]]] = {
 }
 
 
-@idempotent("bulk_plan_button", describe=PressedButton.described)
+@idempotent("bulk_plans.change", describe=PressedButton.described)
 def _press(connection: Connection, pressed: PressedButton) -> int:
     _BUTTONS[pressed.action](connection, pressed)
     return pressed.plan
@@ -204,7 +219,7 @@ class Jobs:
         except IdempotencyError as error:
             abort(error.http_status, f"{error}.")
         except SQLAlchemyError as error:
-            raise PageUnavailable from error
+            raise PageUnavailable(error) from error
         return lead_to(url_for("jobs.show", plan=plan))
 
     def _pressed(self, plan: int, action: str) -> "PressedButton":
@@ -226,7 +241,7 @@ class Jobs:
         return ShownPlan(
             plan=plan,
             differences=tuple(
-                (row, field_changes(row.before, row.after, row.user_id))
+                (row, field_changes(row.before, row.after, *_said_beside(row)))
                 for row in rows[:_DIFFERENCES]
             ),
             more_differences=rows[_DIFFERENCES - 1].position if more else None,
@@ -235,6 +250,12 @@ class Jobs:
             needs_approval=control.needs_approval(plan, above),
             question=read_question(plan.state_reason) if plan.state == "paused" else None,
         )
+
+
+def _said_beside(row: PreviewedChange) -> Sequence[str | None]:
+    """Return the values of a row that the page names without them."""
+    stated = row.after or row.before or {}
+    return row.user_id, *map(stated.get, ("source", "plan_code", "payment_ref"))
 
 
 def _position(name: str) -> int:

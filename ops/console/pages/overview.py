@@ -88,7 +88,7 @@ def _show(
     return frame.render(
         "overview/show.html",
         seen=seen,
-        summary=summarize(seen, findings or ()),
+        summary=summarize(seen, findings),
         attention=[each for each in findings or () if each.state is not State.OK],
         checked=findings is not None,
         page_of=_PAGES,

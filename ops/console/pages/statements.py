@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
-from ops.console.pages.frame import without_plans
+from ops.console.pages.frame import PageUnavailable
 from ops.errors import CommandFailed
 from ops.statements.deployment import grants_of, links_of
 from ops.statements.grants import GrantResult, NoSuchStatement
@@ -103,7 +103,7 @@ def _as_form(call: Callable[[], CallResult[Result]]) -> CallResult[Result]:
     except IdempotencyError as error:
         raise FormRefused(_OTHER_KEY) from error
     except CatalogueMissing as error:
-        raise without_plans(error) from error
+        raise PageUnavailable(error) from error
     except LedgerError as error:
         raise NotRecorded from error
     except SQLAlchemyError as error:

@@ -6,6 +6,9 @@
   const find = document.getElementById("find");
   const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 
+  // On a phone the navigation is one row, which may begin far from where one is.
+  document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
   if (find) {
     document.querySelector("[data-find-key]").textContent = isMac ? "⌘K" : "Ctrl K";
     document.addEventListener("keydown", (event) => {

@@ -18,12 +18,12 @@ WHY = ("--reason", "its reader was mended", "--as", "ada")
 @pytest.fixture
 def letters(at_work: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Dead letters of one purchase, which today's release reads; workers run meanwhile."""
-    monkeypatch.setattr("ops.commands.jobs.Interruption", lambda: at_work_pause(at_work))
+    monkeypatch.setattr("ops.commands.jobs.Interruption", lambda: WorkWhilePaused(at_work))
     with yesterday(monkeypatch, unreadable=True):
         return at_work.take_in(*at_work.books.compose("onetime").events)
 
 
-class at_work_pause:  # noqa: N801 - it stands for the class that it replaces
+class WorkWhilePaused:
     def __init__(self, floor: OpsEnv) -> None:
         self.pause = floor.work
 
@@ -88,6 +88,8 @@ def test_pause_resume_and_cancel_say_the_state(
     assert "cannot start plan 1, it is cancelled" in paidup.err
     paidup("jobs", "show", "9", code=1)
     assert "there is no plan 9" in paidup.err
+    paidup("jobs", "show", "evt_1", code=1)
+    assert "'evt_1' is no number of a plan" in paidup.err
 
 
 @pytest.mark.parametrize(
@@ -113,10 +115,10 @@ def test_above_the_limit_a_command_waits_for_a_second_person_or_says_that_it_goe
     paidup(*command, "--alone", *WHY)
 
     assert "open" not in at_work.letters().values()
-    assert floor_bypassed(at_work) == [("cli:ada", "2", "its reader was mended")]
+    assert bypassed(at_work) == [("cli:ada", "2", "its reader was mended")]
 
 
-def floor_bypassed(floor: OpsEnv) -> list[tuple[str, str, str | None]]:
+def bypassed(floor: OpsEnv) -> list[tuple[str, str, str | None]]:
     return floor.audited("bulk_plan.approval_bypassed")
 
 
@@ -128,6 +130,27 @@ def test_a_command_keeps_its_plan_with_every_result(
     plan = plan_now(at_work, 1)
     assert (plan.state, plan.said) == ("done", {"ids": [letters[0]], "events": 1})
     assert at_work.scalars("SELECT said FROM bulk_items") == ["applied"]
+
+
+def test_an_interrupted_command_cancels_its_plan_unless_a_person_paused_it(
+    at_work: OpsEnv, paidup: Paidup, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.bulk.job.BULK_SAVE_SECONDS", 0.0)
+
+    class PauseFirst:
+        def pause(self, _seconds: float) -> None:
+            control.pause(at_work.engine, 1, BOB)
+
+    class InterruptFirst:
+        def pause(self, _seconds: float) -> None:
+            raise Interrupted
+
+    monkeypatch.setattr("ops.replay.start.Interruption", PauseFirst)
+    paidup("dead", "replay", "--all", *WHY, code=1)
+    monkeypatch.setattr("ops.replay.start.Interruption", InterruptFirst)
+    paidup("dead", "replay", "--all", *WHY, code=1)
+
+    assert [plan_now(at_work, plan).state for plan in (1, 2)] == ["paused", "cancelled"]
 
 
 def test_a_discard_that_is_interrupted_says_what_is_left_and_fails(

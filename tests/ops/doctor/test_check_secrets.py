@@ -128,7 +128,7 @@ def test_a_console_token_that_can_be_guessed_is_a_problem() -> None:
         (f"app:{'0f' * 32}", State.OK, "hashes only"),
         (f"app:{'0f' * 32},on-call:operator:{'f0' * 32}", State.OK, "only; may write: on-call"),
         (f"app:{'0f' * 31}", State.PROBLEM, "does not start"),
-        (f"app:admin:{'0f' * 32}", State.PROBLEM, "must be reader or operator"),
+        (f"app:admin:{'0f' * 32}", State.PROBLEM, "must be reader, viewer or operator"),
     ],
 )
 def test_what_the_console_would_make_of_its_tokens_is_said(

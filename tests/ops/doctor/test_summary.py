@@ -55,6 +55,13 @@ def test_a_quiet_deployment_works_and_the_sentence_says_how_much_it_does() -> No
     )
 
 
+def test_not_everything_is_said_to_work_before_it_is_examined() -> None:
+    summary = summarize(FINE, None)
+
+    assert summary.state is State.OK
+    assert summary.says.startswith("Events are applied. 4000 events were settled")
+
+
 @pytest.mark.parametrize(
     ("away", "says"),
     [

@@ -19,6 +19,8 @@ SCRIPT = ROOT / ".venv" / "bin" / "paidup"
 DOCUMENTS = {
     "audit list": [],
     "changes": [],
+    "console sessions end": ["ada", "--reason", "tests"],
+    "console sessions list": [],
     "console token": ["app"],
     "dead discard": ["evt_1", "--reason", "tests"],
     "dead list": [],
@@ -32,6 +34,8 @@ DOCUMENTS = {
     "grants add": ["usr_1", "--plan", "premium", "--for", "1d", "--reason", "tests"],
     "grants end": ["grant_1", "--reason", "tests"],
     "grants list": [],
+    "jobs list": [],
+    "jobs show": ["1"],
     "links add": ["cs_1", "usr_1", "--reason", "tests"],
     "links end": ["link_1", "--reason", "tests"],
     "links list": [],

@@ -23,6 +23,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "TEXT": st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(Outcome),
     "INTEGER": st.integers(-(2**31), 2**31 - 1).map(Int4),
     "BIGINT": st.integers(-(2**63), 2**63 - 1).map(Int8),
+    "FLOAT": st.floats(),
     "BOOLEAN": st.booleans(),
     "TIMESTAMP WITH TIME ZONE": st.datetimes(timezones=ZONES),
 }

@@ -15,7 +15,7 @@ def other_pages(given: Sequence[Blueprint], *endpoints: str) -> list[Blueprint]:
         subject, _, action = endpoint.partition(".")
         if subject not in subjects:
             other = Blueprint(subject, __name__)
-            method = "POST" if action == "log_out" else "GET"
-            other.add_url_rule(f"/{subject}", action, lambda: "another page", methods=[method])
+            methods = ["POST"] if endpoint == "login.log_out" else ["GET"]
+            other.add_url_rule(f"/{subject}", action, lambda: "another page", methods=methods)
             others.append(other)
     return others

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
-VOID = frozenset("br hr img input link meta".split())  # noqa: SIM905
+VOID = frozenset("br hr img input link meta wbr".split())  # noqa: SIM905
 FIELDS = frozenset({"input", "select", "textarea"})
 LEADING = ("href", "src", "action", "formaction", "hx-get", "hx-post")
 

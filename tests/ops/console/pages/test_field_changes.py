@@ -36,6 +36,26 @@ def test_empty_fields_are_no_difference() -> None:
     assert field_changes({"reason": "", "of": [], "in": None}, {"reason": None, "of": {}}) == ()
 
 
+def test_an_amount_is_shown_in_the_units_of_its_currency() -> None:
+    before = {"amount_minor": 0, "currency": "usd"}
+
+    assert field_changes(before, {**before, "amount_minor": 9900}) == (
+        FieldChange(name="amount", before="0.00 USD", after="99.00 USD"),
+    )
+
+
+def test_a_new_row_does_not_say_what_it_is_not_or_what_stands_beside_it() -> None:
+    row = {"payment_ref": "pi_1", "inferred": False, "amount_minor": 0, "status": "pending"}
+
+    assert [each.name for each in field_changes(None, row, "pi_1")] == ["status"]
+
+
+def test_a_change_to_what_stands_beside_it_is_named() -> None:
+    assert field_changes(GRANT, {**GRANT, "plan_code": "basic"}, "basic") == (
+        FieldChange(name="plan code", before="premium", after="basic"),
+    )
+
+
 def test_a_long_text_is_cut() -> None:
     (change,) = field_changes(None, {"error": "x" * 5000})
 

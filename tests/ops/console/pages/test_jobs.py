@@ -38,6 +38,9 @@ def cautious(page_settings: Settings, books: SeededDatabase) -> Any:
     client.close()
 
 
+PREVIEW = {"aria-labelledby": "preview"}
+
+
 def plan_of(
     books: SeededDatabase, events: int = 3, *, actor: str = "console:ada", reason: str = "tests"
 ) -> int:
@@ -121,6 +124,7 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     steps = [
         ("preview", "previewing"),
         ("stop_preview", "planned"),
+        ("previewed", "previewed"),
         ("start", "running"),
         ("pause", "paused"),
         ("resume", "running"),
@@ -128,6 +132,9 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     ]
 
     for do, then in steps:
+        if do == "previewed":
+            end_preview(books)
+            continue
         assert press(client, plan, do, reason="so").location == f"/jobs/{plan}"
         assert state_of(books, plan) == then
         assert client.get(f"/jobs/{plan}").status == 200
@@ -135,10 +142,31 @@ def test_a_person_previews_starts_pauses_resumes_and_cancels(
     assert buttons(client.get(f"/jobs/{plan}")) == set()
 
 
+def end_preview(books: SeededDatabase) -> None:
+    write(books, "UPDATE bulk_plans SET state = 'previewed', previewed_at = now()")
+
+
+def test_no_replay_starts_and_none_is_approved_before_its_effect_was_shown(
+    client: PageClient, cautious: PageClient, books: SeededDatabase
+) -> None:
+    plan = plan_of(books)
+
+    assert "Start" not in buttons(client.get(f"/jobs/{plan}"))
+    page = press(client, plan, "start")
+    assert page.status == 409
+    assert "preview plan" in page.tree.one(role="alert").text
+    assert press(cautious, plan, "approve", name="bob").status == 409
+    assert state_of(books, plan) == "planned"
+
+    end_preview(books)
+    assert "Start" in buttons(client.get(f"/jobs/{plan}"))
+
+
 def test_a_button_that_is_pressed_twice_counts_once(
     client: PageClient, books: SeededDatabase
 ) -> None:
     plan = plan_of(books)
+    end_preview(books)
     key = client.get(f"/jobs/{plan}").main.form("Start")["idempotency_key"]
 
     for do, then in [("start", "running"), ("pause", "paused"), ("resume", "running")]:
@@ -204,12 +232,16 @@ def test_what_it_would_change_is_shown_user_by_user(
     assert "takes access" in first[3]
     assert "was a nothing" in first[2]
     assert (second[0], second[3]) == ("usr_2", "moves money")
+    write(books, "UPDATE bulk_differences SET takes = false WHERE kind = 'payment'")
+    (row, *_) = client.get(f"/jobs/{plan}", takes="1").main.one("section", **PREVIEW).rows()
+    assert row[0] == "usr_1"
 
 
 def test_more_than_a_few_events_need_a_second_person(
     cautious: PageClient, books: SeededDatabase
 ) -> None:
     plan = plan_of(books)
+    end_preview(books)
     own = cautious.get(f"/jobs/{plan}")
     assert "Approve" not in buttons(own)
     assert "Ask for approval" in buttons(own)

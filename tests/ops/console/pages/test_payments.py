@@ -76,8 +76,8 @@ def test_filters_hold_together_and_pages_lead_on(
     of_user = console.get("/payments", user="usr_1", status="succeeded")
     nothing = console.get("/payments", user="usr_1", refunded="1")
 
-    assert [row[5] for row in refunded.main.rows()] == ["usr_back"]
-    assert [row[5] for row in of_user.main.rows()] == ["usr_1"]
+    assert [row[4] for row in refunded.main.rows()] == ["usr_back"]
+    assert [row[4] for row in of_user.main.rows()] == ["usr_1"]
     assert "No payment matches." in nothing.text
     assert len(console.get("/payments").main.rows()) == 4
 

@@ -107,3 +107,14 @@ def test_a_comparison_stops_in_time_and_goes_on_behind_the_last_customer(
     assert first.found.parties + second.found.parties == 30
     assert not first.found.users & second.found.users
     assert len(first.found.users | second.found.users) == 30
+
+
+def test_before_any_plans_were_applied_a_comparison_says_what_to_do(database: str) -> None:
+    pages = BusinessPages(database)
+    try:
+        page = pages.post("/plans/diff", document=ANOTHER)
+    finally:
+        pages.close()
+
+    assert page.status == 200
+    assert "no plans have been applied yet; run paidup migrate" in page.text
