@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -198,10 +199,10 @@ def test_before_any_plans_a_page_that_needs_them_says_how_to_apply_them(
 ) -> None:
     with books.engine.begin() as connection:
         connection.exec_driver_sql("TRUNCATE catalogues CASCADE")
-    form = {"user_id": "usr_new", "plan": "premium", "reason": "tests", "idempotency_key": "1"}
+    form: dict[str, Any] = {"user_id": "usr_new", "new_user": "1", "plan": "premium"}
 
     page = console.get("/users/show", user_id="usr_new")
-    sent = console.post("/users/grants", **form, new_user="1")
+    sent = console.post("/users/grants", **form, reason="tests", idempotency_key="1")
 
     assert (page.status, sent.status) == (503, 503)
     assert "run paidup migrate" in page.text
