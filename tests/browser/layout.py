@@ -17,6 +17,19 @@ _WIDER: Final = """
 """
 
 
+_SCROLLING: Final = """
+    () => [...document.querySelectorAll(".scroll")]
+        .filter(element => element.scrollWidth > element.clientWidth + 1)
+        .map(element => element.ariaLabel || element.getAttribute("aria-labelledby"))
+"""
+
+
+def cut_tables(page: Page) -> list[str]:
+    """Return the names of the tables of a page that have to be scrolled sideways."""
+    found: list[str] = page.evaluate(_SCROLLING)
+    return found
+
+
 def too_wide(page: Page) -> list[str]:
     """Return the parts of a page that reach beyond its window; none if it needs no scrolling.
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Error, Page
 from tests.browser.axe import violations
 from tests.browser.driver import FORMS, WIDE, ZOOMED, PageForm
 from tests.browser.keyboard import walk_through
-from tests.browser.layout import too_wide
+from tests.browser.layout import cut_tables, too_wide
 from tests.browser.page_paths import paths_of, routes_of_console
 from tests.browser.sample_shop import SampleShop
 from tests.browser.visit import visiting
@@ -105,6 +105,14 @@ def test_no_page_is_wider_than_its_window(
     browser: Browser, shop: SampleShop, paths: Sequence[str], form: PageForm
 ) -> None:
     assert faults(browser, shop, paths, too_wide, form=form) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [WIDE, FORMS[2]], ids=lambda form: form.name)
+def test_no_table_has_to_be_scrolled_sideways(
+    browser: Browser, shop: SampleShop, paths: Sequence[str], form: PageForm
+) -> None:
+    assert faults(browser, shop, paths, cut_tables, form=form) == {}
 
 
 @pytest.mark.slow
