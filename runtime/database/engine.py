@@ -149,7 +149,11 @@ def engine_on(
 ) -> Engine:
     """Return an engine on the connections of a ``connector``; ``options`` concern its pool."""
     engine = create_engine(
-        "postgresql+psycopg://", creator=connect, isolation_level=isolation_level, **options
+        "postgresql+psycopg://",
+        creator=connect,
+        isolation_level=isolation_level,
+        hide_parameters=True,  # the values are payloads and addresses, and errors are logged
+        **options,
     )
     if isolation_level != "AUTOCOMMIT":
         event.listen(engine, "begin", begin_with_settings)

@@ -32,6 +32,9 @@ from ops.console.connections import ask
 from ops.console_tokens import Role
 from runtime.time_limits import RETRY_AFTER_SECONDS
 
+_MOST_BYTES: Final = 1024 * 1024
+"""The largest form; a part of it that is a file would be written to disk first."""
+
 SETTINGS: Final = "settings"
 """What ended a session whose credential is gone."""
 
@@ -84,6 +87,7 @@ class PageAccess:
     def _admit(self) -> None:
         self.site.check(request)
         check_same_origin(request, self.site.origin_of(request))
+        request.max_content_length = _MOST_BYTES
         g.person = None
 
     def _require_person(self) -> BaseResponse | None:

@@ -13,6 +13,7 @@ from billing.text import storable
 from models.dead_letters import STATES
 from models.tables import DeadLetter
 from ops.bulk.targets import Selection
+from ops.console.access.people import require
 from ops.console.pages.frame import Frame
 from ops.console.pages.inbox import PageInbox
 from ops.console.pages.list_forms import (
@@ -24,6 +25,7 @@ from ops.console.pages.list_forms import (
     read_list_form,
 )
 from ops.console.pages.plan_making import PlanMaker
+from ops.console_tokens import Role
 from ops.errors import CommandFailed
 from ops.events.dead_letter_render import error_of
 from ops.queries.dead_letter_groups import COUNTED_LETTERS, letter_groups
@@ -67,6 +69,7 @@ def dead_letter_pages(frame: Frame, inbox: PageInbox, engine: Engine) -> Bluepri
 
     @pages.post("/dead-letters/list")
     def make_plan() -> Response:
+        require(Role.OPERATOR)
         return letters.make_plan(
             ListForm(given=request.form, zone=frame.zone, now=datetime.now(UTC))
         )

@@ -29,7 +29,7 @@ from ops.errors import first_line
 from ops.queries.parties import configured_realms
 from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
 from ops.terminal.money import format_money
-from runtime.ledger.errors import LedgerError
+from runtime.ledger.errors import CatalogueMissing, LedgerError
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 from runtime.time_limits import RETRY_AFTER_SECONDS
@@ -51,12 +51,13 @@ class NavigationEntry:
 
 
 class PageUnavailable(ServiceUnavailable):
-    """PostgreSQL failed or did not answer in time; the page says so and is worth another try."""
+    """PostgreSQL failed, or has no plans yet; the page says so and is worth another try."""
 
     def __init__(self, error: Exception) -> None:
+        said = str(error) if isinstance(error, LedgerError) else first_line(error)
         super().__init__(
-            f"PostgreSQL failed: {first_line(error)}. Load the page again, and run `paidup doctor`"
-            " if it stays away.",
+            f"PostgreSQL failed: {said}. Load the page again, and run `paidup doctor` if it stays"
+            " away.",
             retry_after=RETRY_AFTER_SECONDS,
         )
 
@@ -81,11 +82,11 @@ class Frame:
         """Return what the work reads in one snapshot; ask again if PostgreSQL restarted meanwhile.
 
         Raises:
-            PageUnavailable: PostgreSQL failed or did not answer in time.
+            PageUnavailable: PostgreSQL failed, did not answer in time, or has no plans yet.
         """
         try:
             return ask(self._engine, work)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, CatalogueMissing) as error:
             raise PageUnavailable(error) from error
 
     def transact(self, work: Callable[[Connection], T]) -> T:

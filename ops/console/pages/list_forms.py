@@ -18,6 +18,7 @@ _CURSORS: Final = frozenset({"after", "before"})
 _TYPE: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+(\[[a-z0-9_.]+\])?)+")
 _AGE: Final = re.compile(r"\s*\d{1,9}\s*[smhdw]\s*")
 _EVENT: Final = "evt_"
+_MOST_IDS: Final = 20
 _CUSTOMERS: Final = ("cus_", "gcus_")
 
 
@@ -84,6 +85,9 @@ class ListForm:
         parts = text.replace(",", " ").split()
         if not all(part.startswith(_EVENT) or is_stripe_id(part) for part in parts):
             return {"user": text}
+        if len(parts) > _MOST_IDS:
+            self.errors.append(f"Name at most {_MOST_IDS} ids: each one is looked up.")
+            return {}
         events = [part for part in parts if part.startswith(_EVENT)]
         customers = [part for part in parts if part.startswith(_CUSTOMERS)]
         rest = tuple(part for part in parts if part not in {*events[:1], *customers[:1]})

@@ -45,6 +45,7 @@ _SHOP_NAMES: Final = frozenset({"name", "description"})
 _KEPT_METADATA: Final = frozenset({"user_id", "plan_code", "price_id"})
 """Metadata that Paidup reads itself: ids."""
 
+# A shop may know its users by their addresses.
 _KEPT_TEXTS: Final = frozenset(
     {
         "account_country",
@@ -227,7 +228,7 @@ def _rule_of(key: str, of: str, above: _Rule) -> _Rule:
 def _stays(text: str, rule: _Rule, *, name: str, of: str, number: bool) -> bool:
     if rule is _Rule.METADATA:
         return name in _KEPT_METADATA and "@" not in text
-    if rule is _Rule.PERSONAL:
+    if rule is _Rule.PERSONAL or (name in _KEPT_TEXTS and "@" in text):
         return False
     sold = of in _NAMED_BY_SHOP and name in _SHOP_NAMES
     if number or name in _KEPT_TEXTS or sold:

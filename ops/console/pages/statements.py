@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
+from ops.console.pages.frame import PageUnavailable
 from ops.errors import CommandFailed
 from ops.statements.deployment import grants_of, links_of
 from ops.statements.grants import GrantResult, NoSuchStatement
 from ops.statements.links import LinkResult
 from runtime.failures.classify import Permanent, classify
 from runtime.idempotency import CallResult, HitCounter, IdempotencyError, InFlight
-from runtime.ledger.errors import LedgerError, StatementRefused
+from runtime.ledger.errors import CatalogueMissing, LedgerError, StatementRefused
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 
@@ -101,6 +102,8 @@ def _as_form(call: Callable[[], CallResult[Result]]) -> CallResult[Result]:
         raise FormRefused(_IN_FLIGHT) from error
     except IdempotencyError as error:
         raise FormRefused(_OTHER_KEY) from error
+    except CatalogueMissing as error:
+        raise PageUnavailable(error) from error
     except LedgerError as error:
         raise NotRecorded from error
     except SQLAlchemyError as error:

@@ -1,12 +1,16 @@
 """People at real consoles: one login counts at all of them, and raw requests lead nowhere."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.ingest.ingest_process import TimedAnswer
+from ops.up.servers.postgres_server import Postgres
+from runtime.database.engine import engine_for
+from runtime.schema import upgrade
+from tests.ingest.ingest_process import TimedAnswer, wait_until
 from tests.ops.console.access.people_client import OPERATOR, SECRET, TOKENS, VIEWER
 from tests.ops.console.console_process import ServedConsole, serving
 
@@ -85,3 +89,46 @@ def test_plans_which_take_long_to_make_use_connections_of_their_own(
             names = {*connection.scalars(text("SELECT application_name FROM pg_stat_activity"))}
         engine.dispose()
     assert {"paidup console people", "paidup console plans"} <= names
+
+
+def test_a_person_cannot_fill_the_disk_with_a_form(database: str, tmp_path: Path) -> None:
+    with serving(database, tmp_path, **SETTINGS) as served:
+        cookie = cookie_of(post(served, "/login", token=VIEWER))
+        file = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%s\r\n--x--'
+        headers = {
+            "Content-Type": "multipart/form-data; boundary=x",
+            "Origin": f"http://127.0.0.1:{served._port}",
+            "Cookie": cookie,
+        }
+
+        answers = [
+            served._ask("POST", "/events/evt_1", file % (b"x" * size), headers)
+            for size in (1024, 2 * 1024 * 1024)
+        ]
+    assert [each.status for each in answers] == [404, 413]
+
+
+def test_while_the_database_is_frozen_pages_and_logins_are_refused_in_time(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
+    engine = engine_for(own_postgres.url, application_name="tests")
+    upgrade(engine)
+    engine.dispose()
+    with serving(own_postgres.url, tmp_path, **SETTINGS) as served:
+        cookie = cookie_of(post(served, "/login", token=OPERATOR))
+        asked = [
+            lambda: get(served, "/", cookie),
+            lambda: get(served, "/events", cookie),
+            lambda: post(served, "/jobs/1", cookie, do="cancel", idempotency_key="1"),
+            lambda: post(served, "/login", token=OPERATOR),
+        ]
+        own_postgres.freeze()
+        try:
+            with ThreadPoolExecutor(40) as pool:
+                answers = list(pool.map(lambda ask: ask(), asked * 10))
+        finally:
+            own_postgres.thaw()
+
+        assert {answer.status for answer in answers} <= {429, 503}
+        assert 503 in {answer.status for answer in answers[3::4]}
+        wait_until(lambda: get(served, "/events", cookie).status == 200)

@@ -154,3 +154,14 @@ def test_an_error_of_a_statement_keeps_the_connection(engine: Engine) -> None:
             connection.execute(text("SELECT 1 / 0"))
     with engine.connect() as connection:
         assert _pid(connection) == before
+
+
+@pytest.mark.servers
+def test_an_error_names_no_value_of_the_statement(engine: Engine) -> None:
+    failing = text("SELECT 1 / (length(:of) - 15)")
+
+    with engine.connect() as connection, pytest.raises(DBAPIError) as raised:
+        connection.execute(failing, {"of": "ada@example.com"})
+
+    assert "ada@example.com" not in str(raised.value)
+    assert "division by zero" in str(raised.value)

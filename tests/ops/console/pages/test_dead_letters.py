@@ -209,6 +209,20 @@ class TestShowGroup:
         assert says in page.tree.one(role="alert").text
         assert plans(books) == []
 
+    def test_a_viewer_makes_the_database_search_for_no_plan(self, client: PageClient) -> None:
+        wrong = {"since": "soon", "which": "all", "action": "replay"}
+
+        assert client.post(LIST, role=Role.VIEWER, **wrong).status == 403
+
+    def test_a_filter_of_more_ids_than_a_page_can_look_up_is_refused(
+        self, client: PageClient
+    ) -> None:
+        few, many = (" ".join(f"pi_{each}" for each in range(number)) for number in (20, 21))
+
+        assert client.get(LIST, about=few).status == 200
+        page = client.get(LIST, about=many)
+        assert (page.status, "at most 20 ids" in page.text) == (422, True)
+
     def test_a_database_that_is_late_is_answered_by_a_page_that_says_so(
         self, client: PageClient, books: SeededDatabase
     ) -> None:

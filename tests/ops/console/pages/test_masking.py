@@ -64,6 +64,7 @@ PERSONAL: list[dict[str, Any]] = [
     {"hosted_invoice_url": "https://invoice.stripe.com/i/1"},
     {"a_field_of_tomorrow": "Ada Lovelace, 12 Square"},
     {"another": "ada@example.com"},
+    {"client_reference_id": "ada@example.com"},
     {"a_number_as_text": "00123456"},
 ]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -191,3 +192,18 @@ def test_a_viewer_is_shown_no_way_to_change_anything(
 
     assert {each.attributes.get("method", "get") for each in page.main.all("form")} == {"get"}
     assert not [text for text in page.main.links() if text in ("End", "Give access", "Take back")]
+
+
+def test_before_any_plans_a_page_that_needs_them_says_how_to_apply_them(
+    books: SeededDatabase, console: BusinessPages
+) -> None:
+    with books.engine.begin() as connection:
+        connection.exec_driver_sql("TRUNCATE catalogues CASCADE")
+    form: dict[str, Any] = {"user_id": "usr_new", "new_user": "1", "plan": "premium"}
+
+    page = console.get("/users/show", user_id="usr_new")
+    sent = console.post("/users/grants", **form, reason="tests", idempotency_key="1")
+
+    assert (page.status, sent.status) == (503, 503)
+    assert "run paidup migrate" in page.text
+    assert "run paidup migrate" in sent.text
