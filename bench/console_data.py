@@ -75,10 +75,15 @@ _LETTERS: Final = (
 )
 _TERMS: Final = "COPY search_terms (term, kind, object_key, party) FROM STDIN"
 _REST: Final = (
+    # A supervisor may number changes meanwhile: it waits, and those it has numbered stay.
+    b"LOCK TABLE numbered_changes IN EXCLUSIVE MODE",
     b"""
     INSERT INTO numbered_changes (cursor, audit_id)
-    SELECT row_number() OVER (ORDER BY id), id FROM audit_logs
+    SELECT (SELECT coalesce(max(cursor), 0) FROM numbered_changes)
+           + row_number() OVER (ORDER BY id), id
+    FROM audit_logs
     WHERE starts_with(action, 'entitlement.')
+    AND NOT EXISTS (SELECT FROM numbered_changes WHERE audit_id = audit_logs.id)
     """,
     b"DELETE FROM waiting_changes",
     b"""

@@ -26,7 +26,7 @@ SAMPLES: Final[Mapping[str, str]] = {
     "jobs": "SELECT id::text FROM bulk_plans",
     "overview.name": "VALUES ('backlog'), ('events'), ('lag')",
     "payments": "SELECT payment_ref FROM payments",
-    "plans": "SELECT DISTINCT plan_code FROM user_entitlements WHERE plan_code IS NOT NULL",
+    "plans": "SELECT DISTINCT jsonb_object_keys(document -> 'plans') FROM catalogues",
     "purchases": "SELECT purchase_ref FROM purchases",
     "subscriptions": "SELECT stripe_subscription_id FROM subscriptions",
     "users": "SELECT DISTINCT user_id FROM user_entitlements",

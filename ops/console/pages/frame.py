@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from billing.ids import Realm
+from billing.projection.operator_grants import FEATURES_PLAN
+from billing.projection.stripe_entitlements import STRIPE_PLAN
 from ops.console.access.page_access import quoted_page
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
@@ -33,6 +35,9 @@ from runtime.ledger.errors import CatalogueMissing, LedgerError
 from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 from runtime.time_limits import RETRY_AFTER_SECONDS
+
+SOLD_BY_NONE: Final = frozenset({FEATURES_PLAN, STRIPE_PLAN})
+"""Plan codes of grants that no plan sells, so there is no page about them."""
 
 T = TypeVar("T")
 
@@ -113,6 +118,7 @@ class Frame:
             "here": quoted_page(request.root_path + request.path, request.query_string),
             "new_key": lambda: str(uuid4()),
             "href_of": href_of,
+            "sold_by_none": SOLD_BY_NONE,
             "now": datetime.now(UTC),
         }
 
