@@ -37,7 +37,10 @@ CLOSED_SETS = {
     },
     "idempotent_hits_total": {
         ("operation", value)
-        for value in ("ingest", "worker", "grants.add", "grants.end", "links.add", "links.end")
+        for value in (
+            *("ingest", "worker", "grants.add", "grants.end", "links.add", "links.end"),
+            *("bulk_plans.make", "bulk_plans.change"),
+        )
     },
     "billing_entitlement_changes_total": {
         ("change", value) for value in ("granted", "changed", "revoked")
