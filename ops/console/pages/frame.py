@@ -9,13 +9,11 @@ the read API waiting: pages have connections of their own.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import zip_longest
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from flask import Response, abort, render_template, request
-from markupsafe import Markup, escape
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
@@ -131,23 +129,12 @@ class Frame:
             "money": format_money,
             "rate": format_rate,
             "sentence": mark_sentence,
-            "commands": mark_commands,
             "local": self.local_time,
         }
 
     def local_time(self, at: datetime) -> str:
         """Return a time to the second in the zone of the deployment."""
         return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S}"
-
-
-def mark_commands(says: str) -> Markup:
-    """Return a sentence as HTML, with what stands between backticks as code."""
-    parts = says.split("`")
-    plain, code = (escape(part) for part in parts[::2]), (escape(part) for part in parts[1::2])
-    marked = [Markup("<code>{}</code>").format(part) for part in code]
-    return Markup("").join(
-        piece for pair in zip_longest(plain, marked, fillvalue=Markup("")) for piece in pair
-    )
 
 
 def found_or_404(found: T | None) -> T:

@@ -41,7 +41,7 @@ _PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "empty plans": ("plans.show_all", "Plans"),
     "fetching": ("events.find", "Events"),
     "backlog": ("events.find", "Events"),
-    "access": ("audit.find", "Audit"),
+    "access": ("users.find", "Users"),
 }
 """The page that helps with a finding, by its check; the finding itself says what to do."""
 
