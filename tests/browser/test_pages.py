@@ -19,6 +19,9 @@ from tests.browser.visit import visiting
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
+MAIN = ("/users/show?", "/jobs/")
+"""How the paths of the main pages begin, beside the overview."""
+
 Look = Callable[[Page], Sequence[str]]
 
 
@@ -89,6 +92,17 @@ def test_the_login_page_can_be_used_by_all_before_anybody_is_logged_in(
 
         assert violations(visit.page) == []
         assert unreadable(visit.page) == []
+
+
+@pytest.mark.parametrize("form", [*FORMS[1:], ZOOMED], ids=lambda form: form.name)
+def test_the_main_pages_can_be_used_by_all_in_every_form(
+    browser: Browser, shop: SampleShop, paths: Sequence[str], form: PageForm
+) -> None:
+    main = [path for path in paths if path == "/" or path.startswith(MAIN)]
+
+    assert len(main) == 1 + len(MAIN)
+    assert faults(browser, shop, main, violations, form=form) == {}
+    assert faults(browser, shop, main, too_wide, form=form) == {}
 
 
 @pytest.mark.slow
