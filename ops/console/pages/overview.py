@@ -39,11 +39,21 @@ _PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "former prices": ("plans.show_all", "Plans"),
     "kept prices": ("plans.show_all", "Plans"),
     "empty plans": ("plans.show_all", "Plans"),
+    "unnamed": ("purchases.show_all", "Purchases"),
+    "subscriptions": ("subscriptions.show_all", "Subscriptions"),
+    "items": ("subscriptions.show_all", "Subscriptions"),
+    "order": ("subscriptions.show_all", "Subscriptions"),
+    "lines": ("payments.show_all", "Payments"),
+    "line items": ("payments.show_all", "Payments"),
+    "invoices": ("payments.show_all", "Payments"),
+    "users": ("payments.show_all", "Payments"),
+    "features": ("users.find", "Users"),
+    "access": ("users.find", "Users"),
     "fetching": ("events.find", "Events"),
     "backlog": ("events.find", "Events"),
-    "access": ("users.find", "Users"),
+    "PAIDUP_APPROVAL_ABOVE": ("jobs.show_all", "Jobs"),
 }
-"""The page that helps with a finding, by its check; the finding itself says what to do."""
+"""The page that helps with a finding, by its check; any other one is about the servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

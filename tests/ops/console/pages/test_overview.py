@@ -70,7 +70,7 @@ def test_what_needs_attention_stands_with_its_command_as_code(looked: Looked) ->
     )
 
     (finding,) = page.main.one("ul", class_="findings").all("li")
-    assert finding.text == "warningLocks: run paidup doctor again"
+    assert finding.text == "warningLocks: run paidup doctor again Servers"
     assert finding.one("code").text == "paidup doctor"
 
 
