@@ -18,7 +18,6 @@ from billing.text import storable
 from ops.console.pages.frame import Frame
 from ops.plans.diff import PlansDiff, UserChange
 from runtime.ledger import catalogues
-from runtime.ledger.errors import CatalogueMissing
 from runtime.ledger.maintenance import scan
 from runtime.plans_file import PlansMissing, read_plans, read_plans_text
 
@@ -87,10 +86,7 @@ def _compare(
     frame: Frame, plans: Catalogue, *, path: Path | None = None, document: str = ""
 ) -> Response:
     after = storable(request.values.get("after", ""))
-    try:
-        found = frame.read(lambda connection: compare(connection, plans, after=after))
-    except CatalogueMissing as error:
-        return _render(frame, path=path, document=document, note=f"{error}.")
+    found = frame.read(lambda connection: compare(connection, plans, after=after))
     return _render(frame, path=path, document=document, found=found, began=after)
 
 

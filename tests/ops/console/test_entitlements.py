@@ -1,6 +1,7 @@
 """Documents from a real database: features of the view, grants of the rows, and known users."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -478,16 +479,16 @@ def test_no_table_is_walked_through(engine: Engine, books: SeededDatabase) -> No
         )
 
     assert "Seq Scan" not in plan
+    # These have two indexes by their key alone, and on empty tables either is as good.
+    for table in ("stripe_events", "memberships", "user_versions"):
+        assert re.search(rf"using {table}_(pkey|prefix_idx)", plan), table
     for index in (
         "user_entitlements_pkey",
-        "stripe_events_pkey",
         "customers_user_id_idx",
         "subscriptions_user_id_idx",
         "purchases_user_id_idx",
         "payments_user_id_idx",
         "catalogues_pkey",
-        "memberships_pkey",
-        "user_versions_pkey",
         "database_epoch_pkey",
         "customers_party_idx",
         "subscriptions_party_idx",

@@ -231,7 +231,7 @@ def secrets_of(stack: Stack) -> dict[str, set[str]]:
 SECRETS_OF_SERVICES = {
     "ingest": {"STRIPE_WEBHOOK_SECRET", "REDIS_URL"},
     "worker": {"DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY"},
-    "console": {"DATABASE_URL", "PAIDUP_CONSOLE_TOKENS"},
+    "console": {"DATABASE_URL", "REDIS_URL", "PAIDUP_CONSOLE_SECRET", "PAIDUP_CONSOLE_TOKENS"},
 }
 
 
