@@ -65,17 +65,21 @@ def add_comparison_routes(pages: Blueprint, frame: Frame) -> None:
 def compare(
     connection: Connection, plans: Catalogue, *, after: str, seconds: float = SECONDS
 ) -> PlansComparison:
-    """Compare the parties behind one, until the time is over; at least a few of them."""
+    """Compare the parties behind one, until the time is over; at least a few of them.
+
+    The plans in force change nothing, so no party is compared with them.
+    """
     record = catalogues.current_catalogue(connection)
+    same = not catalogues.differs(connection, plans)
     found = PlansDiff(catalogue=record.succeeded_by(plans), limit=_USERS_SHOWN)
-    ends, more = time.monotonic() + seconds, True
+    ends, more = time.monotonic() + seconds, not same
     while more and (not found.parties or time.monotonic() < ends):
         parties = scan.projected_parties(connection, after, _PARTIES_AT_ONCE)
         found.add(connection, parties)
         after, more = parties[-1] if parties else after, bool(parties)
     return PlansComparison(
         version=record.version,
-        same=not catalogues.differs(connection, plans),
+        same=same,
         found=found,
         shown=tuple(found.shown(connection)),
         after=after if more else None,
