@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from bench import costs, measures, mixes
 from bench.growth.system import pool_children
 from bench.machine import BenchMachine
+from bench.mixes import Bodies
 from ops.bulk import control
 from ops.up.stack import Stack
 
@@ -127,13 +128,7 @@ class LiveTraffic:
         Raises:
             NotTaken: some were refused.
         """
-        bodies = mixes.first(self._scale.rate * self._scale.seconds, name)
-        kinds = self._processes()
-        before = {kind: costs.exact_seconds(pids) for kind, pids in kinds.items()}
-        _, (middle, _) = measures.lag(self._running, bodies, self._scale.rate)
-        used = {kind: costs.exact_seconds(pids) - before[kind] for kind, pids in kinds.items()}
-        times = {kind: seconds / len(bodies) * 1e6 for kind, seconds in used.items()}
-        return LiveCost(processes=times, lag=middle)
+        return self._cost(self._bodies(name))
 
     def beside(self, name: str) -> tuple[LiveCost, int]:
         """Do the same while the plan is previewed, and return how many events that previewed.
@@ -141,14 +136,26 @@ class LiveTraffic:
         Raises:
             PlanRefused: the preview ended before the live events did.
         """
+        bodies = self._bodies(name)
         control.start_preview(self._engine, self._plan)
         measures.wait(lambda: self._asked(_PREVIEWED, self._plan) > 0)
         before = self._asked(_PREVIEWED, self._plan)
-        cost = self.alone(name)
+        cost = self._cost(bodies)
         previewed = self._asked(_PREVIEWED, self._plan) - before
         control.stop_preview(self._engine, self._plan)
         measures.wait(lambda: self._asked(_OF_JOBS) == 0)
         return cost, previewed
+
+    def _bodies(self, name: str) -> Bodies:
+        return mixes.first(self._scale.rate * self._scale.seconds, name)
+
+    def _cost(self, bodies: Bodies) -> LiveCost:
+        kinds = self._processes()
+        before = {kind: costs.exact_seconds(pids) for kind, pids in kinds.items()}
+        _, (middle, _) = measures.lag(self._running, bodies, self._scale.rate)
+        used = {kind: costs.exact_seconds(pids) - before[kind] for kind, pids in kinds.items()}
+        times = {kind: seconds / len(bodies) * 1e6 for kind, seconds in used.items()}
+        return LiveCost(processes=times, lag=middle)
 
     def _processes(self) -> dict[str, list[int]]:
         children = pool_children(self._running.database_url)
