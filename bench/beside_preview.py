@@ -5,10 +5,14 @@ low priority, which rests while live events arrive. In each round events come at
 without a preview and once beside one. The processor time is that of the processes that an event
 passes: ingest, Redis, the pool child of the worker, and its backends in PostgreSQL. The backends of
 the preview are others. Ratios are taken round by round.
+
+An event costs less in a larger transaction, and transactions grow while a worker waits for a
+processor. So their size stands beside the costs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -28,6 +32,9 @@ MOST: Final = 1.1
 """The goal: the worker's time for an event beside a preview, by that without one."""
 
 _PREVIEWED: Final = "SELECT previewed FROM bulk_plans WHERE id = %s"
+_TRANSACTIONS: Final = (
+    "SELECT count(DISTINCT xmin::text) FROM stripe_events WHERE received_at >= %s"
+)
 _OF_JOBS: Final = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name = 'paidup jobs'"
@@ -43,16 +50,21 @@ class LiveScale(NamedTuple):
 
 
 class LiveCost(NamedTuple):
-    """Microseconds of processor time for one event by kind of process, and the median lag in ms."""
+    """Microseconds of processor time for one event by kind of process, and the median lag in ms.
+
+    ``batch`` is the number of events in a transaction.
+    """
 
     processes: Mapping[str, float]
     lag: float
+    batch: float
 
     def figures(self) -> dict[str, float]:
         """Return all figures by the names that the table gives them."""
         together = sum(self.processes.values())
         named = {f"{name}, us": time for name, time in self.processes.items()}
-        return {**named, "together, us": together, "median lag, ms": self.lag}
+        rest = {"median lag, ms": self.lag, "events in a transaction": self.batch}
+        return {**named, "together, us": together, **rest}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +106,9 @@ def is_good(rounds: Sequence[LiveRound]) -> bool:
 def shown(scale: LiveScale, rounds: Sequence[LiveRound]) -> Table:
     """Return the medians of all figures, and their ratios: the median, the least and the most."""
     table = Table(
-        f"a live event of {scale.rate} in a second",
+        "a live event",
         *("alone", "beside a preview", "ratio", "least", "most"),
-        title=f"{scale.rounds} rounds of {scale.seconds} s",
+        title=f"{scale.rate} live events in a second, {scale.rounds} rounds of {scale.seconds} s",
     )
     pairs = [(each.alone.figures(), each.beside.figures()) for each in rounds]
     for name in pairs[0][0]:
@@ -106,7 +118,7 @@ def shown(scale: LiveScale, rounds: Sequence[LiveRound]) -> Table:
         spread = [f"{each:.2f}" for each in (median(ratios), min(ratios), max(ratios))]
         table.add_row(name, *medians, *spread)
     previewed = median(each.previewed for each in rounds) / scale.seconds
-    table.add_row("events previewed in a second", "", f"{previewed:.0f}")
+    table.add_row("previewed in a second", "", f"{previewed:.0f}")
     return table
 
 
@@ -150,12 +162,13 @@ class LiveTraffic:
         return mixes.first(self._scale.rate * self._scale.seconds, name)
 
     def _cost(self, bodies: Bodies) -> LiveCost:
-        kinds = self._processes()
+        kinds, began = self._processes(), datetime.now(UTC)
         before = {kind: costs.exact_seconds(pids) for kind, pids in kinds.items()}
         _, (middle, _) = measures.lag(self._running, bodies, self._scale.rate)
         used = {kind: costs.exact_seconds(pids) - before[kind] for kind, pids in kinds.items()}
         times = {kind: seconds / len(bodies) * 1e6 for kind, seconds in used.items()}
-        return LiveCost(processes=times, lag=middle)
+        batch = len(bodies) / self._asked(_TRANSACTIONS, began)
+        return LiveCost(processes=times, lag=middle, batch=batch)
 
     def _processes(self) -> dict[str, list[int]]:
         children = pool_children(self._running.database_url)

@@ -6,12 +6,13 @@ from rich.console import Console
 from bench.beside_preview import WORKER, LiveCost, LiveRound, LiveScale, by_turns, is_good, shown
 
 
-def cost(worker: float, *, lag: float = 5.0) -> LiveCost:
-    return LiveCost(processes={WORKER: worker, "Redis": 100.0}, lag=lag)
+def cost(worker: float, *, lag: float = 5.0, batch: float = 2.0) -> LiveCost:
+    return LiveCost(processes={WORKER: worker, "Redis": 100.0}, lag=lag, batch=batch)
 
 
 def live_round(alone: float, beside: float, *, previewed: int = 400) -> LiveRound:
-    return LiveRound(alone=cost(alone), beside=cost(beside, lag=10.0), previewed=previewed)
+    there = cost(beside, lag=10.0, batch=3.0)
+    return LiveRound(alone=cost(alone), beside=there, previewed=previewed)
 
 
 def test_rounds_begin_by_turns_with_each_and_one_before_them_warms_up() -> None:
@@ -51,4 +52,5 @@ def test_the_table_has_medians_of_the_figures_and_of_the_ratios_of_rounds() -> N
     assert ["worker,", "us", "200", "240", "1.10", "1.00", "1.20"] in lines
     assert ["together,", "us", "300", "340", "1.05", "1.00", "1.13"] in lines
     assert ["median", "lag,", "ms", "5", "10", "2.00", "2.00", "2.00"] in lines
-    assert ["events", "previewed", "in", "a", "second", "20"] in lines
+    assert ["events", "in", "a", "transaction", "2", "3", "1.50", "1.50", "1.50"] in lines
+    assert ["previewed", "in", "a", "second", "20"] in lines
