@@ -80,7 +80,7 @@ bench-burst: setup ## The longest answer to 20,000 events at once, and how many 
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api
 
-bench-bulk: setup ## How soon a preview of 100,000 dead letters shows something (a minute)
+bench-bulk: setup ## How soon a preview of 100,000 dead letters shows something; live events beside it (six minutes)
 	$(BIN)/python -m bench.bulk
 
 bench-search: setup ## How fast commands find whom a text means, among a million customers (some minutes)

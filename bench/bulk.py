@@ -1,11 +1,12 @@
 """``make bench-bulk``: measure plans and previews of 100,000 dead letters.
 
-    python -m bench.bulk [--events N] [--seconds N]
+    python -m bench.bulk [--events N] [--seconds N] [--rate N] [--live-seconds N] [--rounds N]
 
 Each purchase of the sample shop is five dead letters of one customer, copied with ids of its own,
 and their search terms. Then: how long it takes to make a plan of all, until the first difference of
 its preview, the longest step (a stop waits for one at most), what it previews in a second, and how
-long a stop takes.
+long a stop takes. At last: what live events cost beside that preview. Exits 1 if the worker takes
+more than 1.1 times what it takes for them without one.
 """
 
 import re
@@ -24,19 +25,19 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from bench.machine import prepare, production_postgres
+from bench import beside_preview
+from bench.beside_preview import LiveRound, LiveScale, LiveTraffic
+from bench.machine import BenchMachine, machine, prepare
 from billing.envelope import parse
 from billing.readers.search_terms import named_in
 from ops.bulk import control
-from ops.bulk.plans import REPLAY, PlanRequest, make_plan
+from ops.bulk.plans import REPLAY, PlanRequest, list_plans, make_plan
 from ops.bulk.stored_preview import StoredPreview
 from ops.bulk.targets import Selection
 from ops.queries.events import EventFilter
 from ops.queries.parties import OWN_REALMS
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
-from ops.up.servers import binaries as server_binaries
-from ops.up.servers.postgres_server import Postgres
 from runtime.database.engine import engine_for
 from runtime.settings import Settings
 
@@ -135,30 +136,42 @@ def shown(events: int, measured: PreviewSeconds) -> Sequence[Table]:
     return (table,)
 
 
+def measure_live(
+    servers: BenchMachine, database: str, engine: Engine, scale: LiveScale
+) -> list[LiveRound]:
+    """Measure live events beside the preview of the newest plan, which is not previewed now."""
+    with engine.connect() as connection:
+        plan = list_plans(connection, limit=1)[0].id
+    with servers.stack(database, 1) as running:
+        live = LiveTraffic(servers, running, engine, plan, scale)
+        return beside_preview.by_turns(scale.rounds, live.alone, live.beside)
+
+
 @click.command()
 @click.option("--events", type=click.IntRange(5), default=100_000, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1), default=20.0, show_default=True)
-def main(events: int, seconds: float) -> None:
-    """Fill, measure, and print."""
+@click.option("--rate", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--live-seconds", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+def main(*, events: int, seconds: float, rate: int, live_seconds: int, rounds: int) -> None:
+    """Fill, measure, print, and exit 1 if live events cost too much beside a preview."""
     console = Console(stderr=True)
+    scale = LiveScale(rate=rate, seconds=live_seconds, rounds=rounds)
     with tempfile.TemporaryDirectory(prefix="paidup-bench-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL below it belongs to another account
-        postgres = Postgres(
-            Path(folder) / "postgres",
-            binaries=production_postgres() or server_binaries.postgres_binaries(),
-        )
-        postgres.start()
-        try:
-            prepare(postgres.url)
+        with machine(Path(folder)) as servers:
+            database = servers.database("bulk")
+            prepare(database)
             console.print(f"filling in {events:,} dead letters")
-            fill(postgres.url, events)
-            engine = engine_for(postgres.url, application_name="paidup bench")
+            fill(database, events)
+            engine = engine_for(database, application_name="paidup bench")
             measured = measure(engine, seconds)
+            console.print(f"sending {rate} live events a second, {rounds} rounds and one before")
+            live = measure_live(servers, database, engine, scale)
             engine.dispose()
-        finally:
-            postgres.stop()
-    Console().print(*shown(events, measured))
+    Console().print(*shown(events, measured), beside_preview.shown(scale, live))
+    sys.exit(0 if beside_preview.is_good(live) else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

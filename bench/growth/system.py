@@ -85,7 +85,7 @@ class DrainingSystem:
         return self._inbox.backlog().events == 0
 
     def _cost(self, work: Callable[[], None]) -> LoneCost:
-        children = self._children()
+        children = pool_children(self._database_url)
         before = _times(children)
         work()
         # An event is out of the inbox before its process has told of it.
@@ -95,14 +95,15 @@ class DrainingSystem:
             *(1000 * (later - earlier) for earlier, later in zip(before, now, strict=True))
         )
 
-    def _children(self) -> Mapping[int, Sequence[int]]:
-        """Return the backends of each process that drains."""
-        values = {"name": _CHILD, "length": len(_CHILD)}
-        with psycopg.connect(self._database_url) as connection:
-            found: dict[int, list[int]] = {}
-            for child, backend in connection.execute(_CHILDREN, values):
-                found.setdefault(child, []).append(backend)
-        return found
+
+def pool_children(database_url: str) -> Mapping[int, Sequence[int]]:
+    """Return the processes that drain into a database, each with its backends there."""
+    values = {"name": _CHILD, "length": len(_CHILD)}
+    with psycopg.connect(database_url) as connection:
+        found: dict[int, list[int]] = {}
+        for child, backend in connection.execute(_CHILDREN, values):
+            found.setdefault(child, []).append(backend)
+    return found
 
 
 def _times(children: Mapping[int, Sequence[int]]) -> tuple[float, float]:
