@@ -10,6 +10,7 @@ An event costs less in a larger transaction, and transactions grow while a worke
 processor. So their size stands beside the costs.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,11 +70,11 @@ class LiveCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRound:
-    """One round; ``previewed`` is what the preview did beside the events."""
+    """One round; ``previewed`` is what the preview did in a second beside the events."""
 
     alone: LiveCost
     beside: LiveCost
-    previewed: int
+    previewed: float
 
     @property
     def of_worker(self) -> float:
@@ -84,7 +85,7 @@ class LiveRound:
 Measure = Callable[[str], LiveCost]
 """Measures events that no earlier call sent; the text names them."""
 
-MeasureBeside = Callable[[str], tuple[LiveCost, int]]
+MeasureBeside = Callable[[str], tuple[LiveCost, float]]
 
 
 def by_turns(rounds: int, alone: Measure, beside: MeasureBeside) -> list[LiveRound]:
@@ -117,7 +118,7 @@ def shown(scale: LiveScale, rounds: Sequence[LiveRound]) -> Table:
         medians = [f"{median(each):.4g}" for each in zip(*both, strict=True)]
         spread = [f"{each:.2f}" for each in (median(ratios), min(ratios), max(ratios))]
         table.add_row(name, *medians, *spread)
-    previewed = median(each.previewed for each in rounds) / scale.seconds
+    previewed = median(each.previewed for each in rounds)
     table.add_row("previewed in a second", "", f"{previewed:.0f}")
     return table
 
@@ -142,8 +143,8 @@ class LiveTraffic:
         """
         return self._cost(self._bodies(name))
 
-    def beside(self, name: str) -> tuple[LiveCost, int]:
-        """Do the same while the plan is previewed, and return how many events that previewed.
+    def beside(self, name: str) -> tuple[LiveCost, float]:
+        """Do the same while the plan is previewed, and return how many events a second of it had.
 
         Raises:
             PlanRefused: the preview ended before the live events did.
@@ -151,12 +152,12 @@ class LiveTraffic:
         bodies = self._bodies(name)
         control.start_preview(self._engine, self._plan)
         measures.wait(lambda: self._asked(_PREVIEWED, self._plan) > 0)
-        before = self._asked(_PREVIEWED, self._plan)
+        before, began = self._asked(_PREVIEWED, self._plan), time.monotonic()
         cost = self._cost(bodies)
-        previewed = self._asked(_PREVIEWED, self._plan) - before
+        previewed, seconds = self._asked(_PREVIEWED, self._plan), time.monotonic() - began
         control.stop_preview(self._engine, self._plan)
         measures.wait(lambda: self._asked(_OF_JOBS) == 0)
-        return cost, previewed
+        return cost, (previewed - before) / seconds
 
     def _bodies(self, name: str) -> Bodies:
         return mixes.first(self._scale.rate * self._scale.seconds, name)

@@ -10,7 +10,7 @@ def cost(worker: float, *, lag: float = 5.0, batch: float = 2.0) -> LiveCost:
     return LiveCost(processes={WORKER: worker, "Redis": 100.0}, lag=lag, batch=batch)
 
 
-def live_round(alone: float, beside: float, *, previewed: int = 400) -> LiveRound:
+def live_round(alone: float, beside: float, *, previewed: float = 20.0) -> LiveRound:
     there = cost(beside, lag=10.0, batch=3.0)
     return LiveRound(alone=cost(alone), beside=there, previewed=previewed)
 
@@ -43,7 +43,7 @@ def test_the_median_round_meets_the_goal_or_misses_it(ratios: list[float], *, go
 
 
 def test_the_table_has_medians_of_the_figures_and_of_the_ratios_of_rounds() -> None:
-    rounds = [live_round(100, 110), live_round(200, 240), live_round(400, 400, previewed=800)]
+    rounds = [live_round(100, 110), live_round(200, 240), live_round(400, 400, previewed=40.0)]
     console = Console(record=True, width=120)
 
     console.print(shown(LiveScale(rate=200, seconds=20, rounds=3), rounds))
