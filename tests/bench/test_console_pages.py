@@ -16,13 +16,13 @@ COOKIE = "session=a-session"
 
 
 class SmallConsole(BaseHTTPRequestHandler):
-    """Lets in who has the token, and shows three pages to who has the cookie."""
+    """Lets in who has the token, and shows two pages to who has the cookie, login to others."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        found = self.path in {"/login", "/users/1", "/users/2"}
-        self.answer(200 if found and self.headers["Cookie"] == COOKIE else 404)
+        known = {"/users/1", "/users/2"} if self.headers["Cookie"] == COOKIE else {"/login"}
+        self.answer(200 if self.path in known else 404)
 
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
