@@ -10,6 +10,7 @@ from billing.archiving.archive import archive
 from billing.archiving.components import components_of
 from billing.archiving.leaving import ArchivedNote, Leaving, NoteKind, what_leaves
 from billing.archiving.old_payments import KEPT_PAYMENTS
+from billing.catalogue import read_catalogue
 from billing.facts import Fact
 from billing.ids import ObjectKey
 from billing.projection.party import PartyFacts
@@ -94,6 +95,20 @@ def test_notes_of_every_kind_go_with_the_payment_that_they_are_about(
     stays = getattr(rest, kind)
     assert name.format(12) in stays
     assert found.keys().isdisjoint(stays)
+
+
+@pytest.mark.parametrize(("days", "goes"), [(None, True), (500, False)])
+def test_a_payment_stays_while_time_alone_will_end_what_it_bought(
+    days: int | None, *, goes: bool
+) -> None:
+    year = {"prices": ["price_year"], "features": {"beta": True}}
+    lasts = {} if days is None else {"lasts_days": days}
+    catalogue = read_catalogue({"plans": {"year": {**year, **lasts}}})
+    party = PartyFacts([USER, *(bare(day, price_id="price_year") for day in TWELVE)])
+
+    found = archive(party, party.project(catalogue, NOW), catalogue, NOW)
+
+    assert (found is not None) is goes
 
 
 def test_whoever_waits_still_waits_for_the_newest_payments() -> None:
