@@ -6,6 +6,7 @@ hour. ``console_audit_windows`` remembers what was audited: its unique key holds
 together, and it is written in the transaction of the entry, so neither is there without the other.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ _FAILED_LOGIN: Final = "failed_login"
 _LOOK: Final = "look"
 _LOOKS_KEPT: Final = timedelta(hours=2)
 MAX_REMOVED: Final = 1000
+
+RecordLook = Callable[[Connection, Person, str, str], object]
+"""Audits that a person saw what is masked: ``record_look``, or what a test puts in its place."""
 
 
 def audit_access(

@@ -1,6 +1,5 @@
 """The page of the audit: who did what to whom and why; reading it is audited, too."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -8,7 +7,8 @@ from typing import Final
 from flask import Blueprint, Response
 from sqlalchemy import Connection
 
-from ops.console.access.people import Person, current_person
+from ops.console.access.access_audit import RecordLook
+from ops.console.access.people import current_person
 from ops.console.pages.field_changes import field_changes
 from ops.console.pages.frame import Frame
 from ops.console.pages.list_forms import (
@@ -24,8 +24,6 @@ from ops.queries.audit import AuditEntry, AuditFilter
 from ops.queries.audit_pages import audit_page
 from ops.queries.lookups import describe_missing, look_up_one
 from ops.queries.pages import Page, PageRequest, UnusableCursor
-
-RecordLook = Callable[[Connection, Person, str, str], object]
 
 _LOOKED_AT: Final = ("audit", "log")
 _ACTIONS: Final = (

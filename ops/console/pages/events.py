@@ -13,7 +13,8 @@ from billing.readers.registry import HANDLED_TYPES, IgnoredReason
 from billing.text import storable
 from models.events import OUTCOMES
 from ops.bulk.targets import Selection
-from ops.console.access.people import Person, current_person
+from ops.console.access.access_audit import RecordLook
+from ops.console.access.people import current_person
 from ops.console.pages.field_changes import field_changes
 from ops.console.pages.frame import Frame, found_or_404
 from ops.console.pages.inbox import PageInbox
@@ -39,9 +40,6 @@ from ops.queries.event_trace import find_in_inbox, load_observation, load_record
 from ops.queries.events import EventFilter, SettledEvent, look_up_filter
 from ops.queries.lookups import describe_first_missing
 from ops.queries.pages import Page, PageRequest, UnusableCursor
-
-RecordLook = Callable[[Connection, Person, str, str], object]
-"""Audits that a person saw what is masked."""
 
 SUBJECT: Final = "event"
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from flask import Response, abort, render_template, request
+from flask import Response, abort, request
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
@@ -21,13 +21,14 @@ from werkzeug.exceptions import ServiceUnavailable
 from billing.ids import Realm
 from billing.projection.operator_grants import FEATURES_PLAN
 from billing.projection.stripe_entitlements import STRIPE_PLAN
+from ops.console.access.console_access import render_page
 from ops.console.access.page_access import quoted_page
 from ops.console.connections import ask
 from ops.console.pages.links import href_of
 from ops.console.pages.sentences import mark_sentence
 from ops.errors import first_line
 from ops.queries.parties import configured_realms
-from ops.terminal.formats import format_bytes, format_count, format_duration, format_rate
+from ops.terminal.formats import format_count, format_duration, format_rate
 from ops.terminal.money import format_money
 from runtime.ledger.errors import CatalogueMissing, LedgerError
 from runtime.ledger.record import Ledger
@@ -105,8 +106,7 @@ class Frame:
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return the page as a response."""
-        html = render_template(template, **values)
-        return Response(html, status, mimetype="text/html")
+        return render_page(template, status=status, **values)
 
     def template_values(self) -> Mapping[str, Any]:
         """Return the names that every template may use, beside what its page gives it."""
@@ -123,7 +123,6 @@ class Frame:
     def template_filters(self) -> Mapping[str, Callable[..., Any]]:
         """Return the filters that every template may use."""
         return {
-            "bytes": format_bytes,
             "count": format_count,
             "duration": format_duration,
             "money": format_money,

@@ -7,27 +7,11 @@ from ops.doctor.findings import State, ok, problem, warning
 from ops.doctor.summary import summarize
 from ops.status.overview import DatabaseCounts, Overview
 from ops.status.sizing import Need
-from runtime.inbox.entries import Backlog, Breaker
+from runtime.inbox.entries import Breaker
 from runtime.ledger.maintenance.outdated import OutdatedCount
+from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-IDLE = Backlog(
-    at=NOW,
-    events=0,
-    oldest_seconds=0,
-    due=0,
-    waiting_seconds=0,
-    parked=0,
-    claimed=0,
-    by_lane={},
-    drainers=0,
-    workers=1,
-    processes=2,
-    unknown_version=0,
-    conflicts=0,
-    breaker=None,
-    counters={},
-)
 DATABASE = DatabaseCounts(
     last_minute=120,
     last_hour=4000,
@@ -38,7 +22,7 @@ DATABASE = DatabaseCounts(
     outdated=OutdatedCount(parties=0, events=0),
 )
 FINE = Overview(
-    inbox=IDLE,
+    inbox=EMPTY_BACKLOG,
     need=Need(processes=1, rate=200, measured=False),
     database=DATABASE,
     troubles={},
@@ -80,20 +64,20 @@ def test_a_server_that_is_away_outranks_everything(away: dict[str, str], says: s
 def test_an_open_breaker_says_why_no_event_is_applied() -> None:
     opened = Breaker(until=NOW, reason="PostgreSQL failed", since=NOW)
 
-    summary = summarize(replace(FINE, inbox=replace(IDLE, breaker=opened)), [])
+    summary = summarize(replace(FINE, inbox=replace(EMPTY_BACKLOG, breaker=opened)), [])
 
     assert summary.state is State.PROBLEM
     assert "PostgreSQL failed" in summary.says
 
 
 def test_events_that_no_worker_takes_are_a_problem() -> None:
-    alone = replace(IDLE, due=3, events=3, processes=0, workers=0)
+    alone = replace(EMPTY_BACKLOG, due=3, events=3, processes=0, workers=0)
 
     assert summarize(replace(FINE, inbox=alone), []).says == "No worker runs, and 3 events wait."
 
 
 def test_late_events_say_how_many_processes_are_needed() -> None:
-    late = replace(FINE, inbox=replace(IDLE, due=900, events=900, waiting_seconds=75))
+    late = replace(FINE, inbox=replace(EMPTY_BACKLOG, due=900, events=900, waiting_seconds=75))
     short = replace(late, need=Need(processes=5, rate=200, measured=True))
 
     assert summarize(late, []).state is State.WARNING

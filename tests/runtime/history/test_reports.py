@@ -1,29 +1,14 @@
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from runtime.history.reports import NewCounts, inbox_report, ingest_totals, worker_totals
-from runtime.inbox.entries import Backlog
 from runtime.telemetry import OTHER, Metrics, build_metrics
+from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 
-BACKLOG = Backlog(
-    at=datetime(2026, 1, 1, tzinfo=UTC),
-    events=7,
-    oldest_seconds=20.0,
-    due=3,
-    waiting_seconds=1.5,
-    parked=2,
-    claimed=2,
-    by_lane={},
-    drainers=0,
-    workers=1,
-    processes=2,
-    unknown_version=0,
-    conflicts=0,
-    breaker=None,
-    counters={},
+BACKLOG = replace(
+    EMPTY_BACKLOG, events=7, oldest_seconds=20.0, due=3, waiting_seconds=1.5, parked=2, claimed=2
 )
 
 
