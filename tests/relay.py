@@ -1,8 +1,9 @@
-"""A TCP relay to a server, to cut its connections or to switch them to another server."""
+"""A TCP relay to a server: cut its connections, switch them to another server, or delay them."""
 
 import contextlib
 import socket
 import threading
+import time
 
 from ops.up.servers.ports import LOOPBACK
 
@@ -10,10 +11,15 @@ _PIECE = 65_536
 
 
 class Relay:
-    """Listens on a free port of loopback and passes bytes on to ``target``, a port there."""
+    """Listens on a free port of loopback and passes bytes on to ``target``, a port there.
 
-    def __init__(self, target: int) -> None:
+    ``delay_seconds`` holds each piece back on its way to the server and on its way from it, as a
+    network does between two places.
+    """
+
+    def __init__(self, target: int, *, delay_seconds: float = 0.0) -> None:
         self._target = target
+        self._delay_seconds = delay_seconds
         self._cut = False
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -71,6 +77,7 @@ class Relay:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(_PIECE):
+                time.sleep(self._delay_seconds)
                 sink.sendall(piece)
         with self._lock:
             for end in (source, sink):
