@@ -189,6 +189,12 @@ class Backlog:
     """Events that wait only for their turn to ask Stripe's API."""
     fetch_breaker: Breaker | None = None
     """Set while Stripe's API is not asked."""
+    arriving: float | None = None
+    """Events that came in a second within the last seconds; None if that was not noted."""
+    settled_at: datetime | None = None
+    """When workers settled an event last."""
+    service_times: tuple[tuple[float, ...], ...] = ()
+    """Seconds per event of the last batches, for each class of their sizes."""
 
     @property
     def breaker_open(self) -> bool:

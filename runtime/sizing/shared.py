@@ -7,7 +7,6 @@ from runtime.telemetry import SharedState
 
 def state_of(backlog: Backlog) -> SharedState:
     """Return what the backlog says of the whole installation."""
-    need = estimate_need(backlog=backlog.due + backlog.claimed, arriving=0.0, rate=None)
     return SharedState(
         backlog_events=backlog.events,
         backlog_oldest_seconds=backlog.oldest_seconds,
@@ -16,6 +15,6 @@ def state_of(backlog: Backlog) -> SharedState:
         backlog_parked_events=backlog.parked,
         breaker_open=backlog.breaker is not None,
         breaker_open_seconds=backlog.breaker_seconds,
-        workers_needed=need.processes,
+        workers_needed=estimate_need(backlog).processes,
         worker_processes=backlog.processes,
     )
