@@ -169,6 +169,13 @@ SETTLING_SECONDS: Final = 4.0
 not answer, and more workers would wait with the others. It outlasts ``DECIDING_SECONDS`` and the
 wait for a lock, and is shorter than the wait for a server that froze."""
 
+STALE_NEED_SECONDS: Final = 300.0
+"""For which a process repeats the number of processes needed that it read before Redis fell silent.
+It outlasts a failover of Redis."""
+
+SHARED_BACKLOG_SECONDS: Final = 2.0
+"""Between two looks of the console at the backlog, for its metrics."""
+
 RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""
 

@@ -80,8 +80,8 @@ def _backlog_rate(inbox: Backlog) -> float:
 def _seconds_to_clear(age: float) -> float:
     """Return the time that is left until the oldest event is too old.
 
-    Once it is, half of its age: nobody notices whether what has waited for an hour waits for
-    another minute, and to clear it at once would take all the processes that there can be.
+    Once it is, half of its age: what has waited for an hour may wait for another minute, and to
+    clear it at once would take all the processes that there can be.
     """
     return max(TARGET_AGE_SECONDS - age, min(age, LONGEST_AGE) / 2)
 

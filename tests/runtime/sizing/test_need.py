@@ -58,7 +58,7 @@ def test_without_workers_the_need_is_the_same_as_with_too_few() -> None:
 
 
 def test_a_backlog_is_cleared_before_its_oldest_event_is_too_old() -> None:
-    """1000 events are 10 s of work."""
+    """Take 1000 events as 10 s of work."""
     waiting = replace(BUSY, due=900, claimed=100, settled_at=NOW)
 
     assert needed(waiting) == 1
@@ -93,7 +93,7 @@ def test_while_postgresql_is_away_only_what_arrives_counts() -> None:
 
 
 def test_while_claimed_events_are_not_settled_only_what_arrives_counts() -> None:
-    """PostgreSQL has frozen, and the breaker is not open yet."""
+    """Stand for a frozen PostgreSQL before the breaker is open."""
     loads = replace(BUSY, arriving=140.0, due=5000, claimed=400, waiting_seconds=5.0, processes=2)
 
     assert needed(replace(loads, settled_at=LONG_AGO)) == 2

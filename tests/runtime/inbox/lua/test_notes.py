@@ -1,4 +1,4 @@
-"""How many events arrive a second, by what the leader and ingest note in a real Redis."""
+"""Note in a real Redis what has arrived, and tell how many events arrive a second."""
 
 import pytest
 
