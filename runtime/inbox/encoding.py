@@ -147,7 +147,7 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
         fetch_breaker=_read_breaker(now, fetch_reason, fetch_left),
         arriving=max(arrived - noted, 0) * 1000 / (now - noted_at) if noted_at else None,
         settled_at=_read_optional_time(settled_at),
-        service_times=read_times(times),
+        batch_times=read_times(times),
         counters=dict(
             zip((name.decode() for name in counters[::2]), map(int, counters[1::2]), strict=True)
         ),

@@ -1,11 +1,12 @@
-"""Tell for batches of a few sizes how long an event takes from its claim to its commit."""
+"""Tell how long workers took for batches of all sizes, from the claim to the commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 CLASSES: Final = (1, 2, 10, 50)
-"""Smallest batches of each class of sizes. An event of a large batch takes less time."""
+"""Smallest batches of each class of sizes, of which Redis keeps the last ones."""
 
 _MICROS: Final = 1_000_000
 
@@ -17,12 +18,17 @@ class BatchTime:
     events: int
     seconds: float
 
-    def words(self) -> tuple[int, int]:
-        """Return the class of its size and the microseconds per event, as the scripts keep them."""
+    def words(self) -> tuple[int, str]:
+        """Return the class of its size, and the text that Redis keeps."""
         size = max(least for least in CLASSES if least <= self.events)
-        return size, max(round(self.seconds * _MICROS / self.events), 1)
+        return size, f"{self.events} {round(self.seconds * _MICROS)}"
 
 
-def read_times(answer: Sequence[Sequence[bytes]]) -> tuple[tuple[float, ...], ...]:
-    """Return the seconds per event of the last batches, for each class."""
-    return tuple(tuple(int(micros) / _MICROS for micros in each) for each in answer)
+def read_times(answer: Sequence[Sequence[bytes]]) -> tuple[BatchTime, ...]:
+    """Return the times of the last batches of all classes, of each the newest first."""
+    return tuple(_read_time(text) for text in chain.from_iterable(answer))
+
+
+def _read_time(text: bytes) -> BatchTime:
+    events, micros = text.split()
+    return BatchTime(events=int(events), seconds=int(micros) / _MICROS)

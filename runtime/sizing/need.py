@@ -12,13 +12,15 @@ do not, nor does a backlog while PostgreSQL does not answer: it neither grows th
 nor resets it, since events go on arriving.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean, median
 from typing import Final
 
 from runtime.inbox.entries import Backlog
+from runtime.inbox.inbox import MAX_EVENTS
+from runtime.inbox.service_times import BatchTime
 from runtime.time_limits import SETTLING_SECONDS, TARGET_AGE_SECONDS
 
 MOST_BUSY: Final = 0.75
@@ -33,11 +35,15 @@ LONGEST_AGE: Final = 12 * TARGET_AGE_SECONDS
 ASSUMED_RATE: Final = 200.0
 """Events per second that one process settles at least on a small machine, without a measurement."""
 
-ENOUGH_BATCHES: Final = 8
-"""Batches of a class of sizes that tell its service time. The first ones of a process are slow."""
+ENOUGH_BATCHES: Final = 12
+"""Batches that tell a service time. The first ones of a process are slow."""
 
 MOST_OF_USUAL: Final = 3.0
 """A batch counts at most as so many usual ones: a server that froze once says nothing of others."""
+
+MOST_SAVED: Final = 10.0
+"""An event of a full batch is believed to take at least this part of its time in batches that were
+seen, because no full one was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ def estimate_need(inbox: Backlog) -> Need:
 
     An empty inbox needs one, too: events will come.
     """
-    measured = _service_time(inbox.service_times)
+    measured = _service_time(inbox.batch_times)
     each = measured or 1 / ASSUMED_RATE
     arriving, backlog = inbox.arriving or 0.0, _backlog_rate(inbox)
     fewest = _processes(each * (arriving / MOST_BUSY + backlog))
@@ -97,15 +103,36 @@ def _is_at_a_standstill(inbox: Backlog) -> bool:
     return (inbox.at - inbox.settled_at).total_seconds() > SETTLING_SECONDS
 
 
-def _service_time(times: Iterable[Sequence[float]]) -> float | None:
-    """Return the seconds per event of the sizes of batches that are fastest.
+def _service_time(batches: Sequence[BatchTime]) -> float | None:
+    """Return the seconds per event of a full batch, by those of all sizes; None if there are few.
 
-    Workers under pressure claim large batches, which are; how long single events take at night does
-    not tell what a process can do.
+    A batch takes a part for itself and a part for each event. While a process has rest its batches
+    are small, and would be smaller with more processes. So not their time per event tells what a
+    process can do, but what is left of it in a full batch. Small and large ones tell the two parts.
     """
-    return min((_usual(each) for each in times if len(each) >= ENOUGH_BATCHES), default=None)
+    if len(batches) < ENOUGH_BATCHES:
+        return None
+    # The newest come first. Of equal ones they are to be the last, among the large.
+    by_size = sorted(reversed(batches), key=lambda batch: batch.events)
+    third = len(by_size) // 3
+    small, large = _usual(by_size[:third]), _usual(by_size[-third:])
+    here = large.seconds / large.events
+    each = here
+    if large.events > small.events:
+        each = max(large.seconds - small.seconds, 0) / (large.events - small.events)
+    alone = large.seconds - each * large.events
+    return min(max(alone / MAX_EVENTS + each, here / MOST_SAVED), here)
 
 
-def _usual(times: Sequence[float]) -> float:
-    most = MOST_OF_USUAL * median(times)
-    return fmean(min(time, most) for time in times)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UsualBatch:
+    events: float
+    seconds: float
+
+
+def _usual(batches: Sequence[BatchTime]) -> _UsualBatch:
+    most = MOST_OF_USUAL * median(batch.seconds for batch in batches)
+    return _UsualBatch(
+        events=fmean(batch.events for batch in batches),
+        seconds=fmean(min(batch.seconds, most) for batch in batches),
+    )

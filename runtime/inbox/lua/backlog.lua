@@ -4,7 +4,7 @@
 -- due and unclaimed, drainers, worker processes, unknown versions, conflicts,
 -- breaker's since and reason, breaker's ms left, supervisors, claimed and parked in lane fetch, its
 -- breaker's reason and ms left, time and number of the note of what had come some seconds ago, what has
--- come until now, when an event was settled last (or ''), the service times of each class as a list;
+-- come until now, when an event was settled last (or ''), the times of batches of each class as a list;
 -- then the counters.
 local claimed, claimed_fetch = 0, 0
 for _, token in ipairs(call('ZRANGE', CLAIMS, 0, -1)) do

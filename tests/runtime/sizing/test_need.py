@@ -4,7 +4,14 @@ from datetime import timedelta
 import pytest
 
 from runtime.inbox.entries import Backlog, Breaker
-from runtime.sizing.need import ASSUMED_RATE, ENOUGH_BATCHES, LONGEST_AGE, estimate_need
+from runtime.inbox.service_times import BatchTime
+from runtime.sizing.need import (
+    ASSUMED_RATE,
+    ENOUGH_BATCHES,
+    LONGEST_AGE,
+    MOST_SAVED,
+    estimate_need,
+)
 from runtime.time_limits import SETTLING_SECONDS, TARGET_AGE_SECONDS
 from tests.fakes import NOW
 from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
@@ -12,11 +19,11 @@ from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 LONG_AGO = NOW - timedelta(seconds=SETTLING_SECONDS + 1)
 
 
-def batches(seconds: float, number: int = ENOUGH_BATCHES) -> tuple[float, ...]:
-    return (seconds,) * number
+def batches(events: int, seconds: float, number: int = ENOUGH_BATCHES) -> tuple[BatchTime, ...]:
+    return (BatchTime(events=events, seconds=seconds),) * number
 
 
-BUSY = replace(EMPTY_BACKLOG, service_times=((), (), (), batches(0.01)), processes=1)
+BUSY = replace(EMPTY_BACKLOG, batch_times=batches(100, 1.0), processes=1)
 """An inbox whose workers take 10 ms per event."""
 
 
@@ -111,8 +118,12 @@ def test_a_backlog_that_no_worker_has_taken_counts() -> None:
     assert needed(replace(BUSY, due=5000, settled_at=LONG_AGO, processes=0)) == 5
 
 
+def rate(*times: BatchTime) -> float:
+    return estimate_need(replace(BUSY, batch_times=times)).rate
+
+
 def test_a_service_time_that_was_not_measured_is_assumed_and_said_to_be() -> None:
-    few = replace(BUSY, service_times=(batches(0.01, ENOUGH_BATCHES - 1), ()), due=1)
+    few = replace(BUSY, batch_times=batches(100, 1.0, ENOUGH_BATCHES - 1), due=1)
 
     need = estimate_need(few)
 
@@ -121,23 +132,37 @@ def test_a_service_time_that_was_not_measured_is_assumed_and_said_to_be() -> Non
     assert estimate_need(BUSY).rate == pytest.approx(100)
 
 
-def test_large_batches_tell_what_a_process_can_do_and_single_events_do_not_hide_it() -> None:
-    night = replace(BUSY, service_times=(batches(0.05), batches(0.02), (), batches(0.001)))
+def test_full_batches_tell_what_a_process_can_do_and_single_events_do_not_hide_it() -> None:
+    night = rate(*batches(1, 0.05, 32), *batches(200, 0.2, 32))
 
-    assert estimate_need(night).rate == pytest.approx(1000)
+    assert night == pytest.approx(1000)
 
 
-def test_until_there_are_large_batches_the_ones_known_tell_it() -> None:
-    assert estimate_need(replace(BUSY, service_times=(batches(0.05), ()))).rate == pytest.approx(20)
+def test_while_all_batches_have_one_size_their_time_per_event_is_all_that_is_known() -> None:
+    assert rate(*batches(1, 0.05)) == pytest.approx(20)
+
+
+def test_small_batches_of_two_sizes_tell_what_a_full_one_takes() -> None:
+    """Let a batch take 100 ms and 10 ms more for each event."""
+    assert rate(*batches(2, 0.12), *batches(12, 0.22)) == pytest.approx(200 / 2.1)
+
+
+def test_a_distant_database_does_not_ask_for_more_and_more_processes() -> None:
+    """Take 0.5 s for any batch: more processes only make each batch smaller."""
+    loads = replace(BUSY, arriving=20.0)
+    alone = replace(loads, batch_times=(*batches(9, 0.5), *batches(11, 0.501)))
+    many = replace(loads, batch_times=(*batches(1, 0.5), *batches(3, 0.501)), processes=5)
+
+    assert needed(alone) == needed(many) == 1
+
+
+def test_a_saving_that_no_batch_has_shown_is_believed_in_part_only() -> None:
+    assert rate(*batches(1, 0.1), *batches(2, 0.1)) == pytest.approx(MOST_SAVED * 2 / 0.1)
 
 
 def test_batches_that_a_frozen_server_held_up_do_not_run_away_with_the_number() -> None:
-    held_up = (*batches(8.0, 4), *batches(0.01, 28))
-
-    assert estimate_need(replace(BUSY, service_times=(held_up,))).rate == pytest.approx(80)
+    assert rate(*batches(100, 8.0, 4), *batches(100, 1.0, 28)) > 100 / 2
 
 
-def test_batches_that_became_slow_are_believed_once_most_are() -> None:
-    slow = (*batches(0.1, 20), *batches(0.01, 12))
-
-    assert 10 < estimate_need(replace(BUSY, service_times=(slow,))).rate < 20
+def test_batches_that_became_slow_are_believed_soon() -> None:
+    assert rate(*batches(100, 10.0, 11), *batches(100, 1.0, 21)) == pytest.approx(10)
