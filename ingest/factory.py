@@ -6,6 +6,7 @@ All of it is built in the process itself, since neither connections nor threads 
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -35,6 +36,7 @@ from runtime.inbox.wrong_paths import WrongPaths
 from runtime.redis_client import make_redis
 from runtime.redis_connection import Generation
 from runtime.settings import Settings
+from runtime.sizing.shared import state_of
 from runtime.telemetry import (
     Metrics,
     SharedState,
@@ -124,12 +126,9 @@ def _health(settings: Settings, generation: Generation) -> RedisHealth:
     measure = RoomMeasure(redis, limit=settings.inbox_limit)
 
     def shared_state() -> SharedState:
-        backlog, room = inbox.backlog(), measure.note()
-        return SharedState(
-            backlog_events=backlog.events,
-            backlog_oldest_seconds=backlog.oldest_seconds,
-            breaker_open=backlog.breaker is not None,
-            breaker_open_seconds=backlog.breaker_seconds,
+        room = measure.note()
+        return replace(
+            state_of(inbox.backlog()),
             inbox_bytes_each=room.bytes_each,
             inbox_bytes_left=room.bytes_left,
             inbox_growth=room.growth,

@@ -233,6 +233,11 @@ class SharedState:
 
     backlog_events: int | None = None
     backlog_oldest_seconds: float | None = None
+    backlog_due_events: int | None = None
+    backlog_due_seconds: float | None = None
+    backlog_parked_events: int | None = None
+    workers_needed: int | None = None
+    worker_processes: int | None = None
     dead_letters: int | None = None
     breaker_open: bool | None = None
     breaker_open_seconds: float | None = None
@@ -262,6 +267,19 @@ class SharedState:
 _SHARED: Final = (
     ("billing_backlog_events", "Accepted events that are not settled.", "backlog_events"),
     ("billing_backlog_oldest_seconds", "Age of the oldest of them.", "backlog_oldest_seconds"),
+    ("billing_backlog_due_events", "Events that any worker could take now.", "backlog_due_events"),
+    (
+        "billing_backlog_due_seconds",
+        "For how long the oldest of these has been due; 0 if there is none.",
+        "backlog_due_seconds",
+    ),
+    ("billing_backlog_parked_events", "Events that wait for a retry.", "backlog_parked_events"),
+    (
+        "billing_workers_needed",
+        "Worker processes that keep up with what arrives and waits, at least 1.",
+        "workers_needed",
+    ),
+    ("billing_worker_processes", "Worker processes that are announced.", "worker_processes"),
     ("billing_dead_letters", "Open dead letters.", "dead_letters"),
     ("billing_breaker_open", "1 while no event is dispatched.", "breaker_open"),
     (

@@ -18,7 +18,6 @@ from ops.errors import CommandFailed
 from ops.queries.audit_history import database_now
 from ops.queries.events import count_unfetched
 from ops.queries.throughput import settled_since
-from ops.status.sizing import Need, estimate_need, measuring_window, rate_of_each
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.database.pooler import is_behind_pooler
@@ -33,6 +32,7 @@ from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soo
 from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
+from runtime.sizing.need import Need, estimate_need, measuring_window, rate_of_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from ops.status.losses import describe_accepts, describe_database, losses_docume
 from ops.status.overview import DatabaseCounts, Overview, arrival_rate
 from ops.status.refused import describe_mismatches, describe_wrong_path
 from ops.status.room import describe_room, room_document
-from ops.status.sizing import TARGET_SECONDS, Need
 from ops.terminal.command_name import with_command_name
 from ops.terminal.disks import describe_disk, disk_document
 from ops.terminal.formats import format_count, format_duration, format_rate, format_time
@@ -16,6 +15,7 @@ from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
 from runtime.ledger.maintenance.archive_updates import UpdateProgress
 from runtime.ledger.maintenance.outdated import OutdatedCount
+from runtime.sizing.need import TARGET_SECONDS, Need
 
 
 def as_document(seen: Overview) -> Json:

@@ -23,6 +23,7 @@ from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
+from runtime.sizing.shared import state_of
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 
@@ -106,17 +107,14 @@ class SharedStateReader:
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
-        database = SharedState(**asdict(self._database_state()))
+        database = asdict(self._database_state())
         try:
             backlog = self._backlog()
         except RedisError:
-            return database
+            return SharedState(**database)
         return replace(
-            database,
-            backlog_events=backlog.events,
-            backlog_oldest_seconds=backlog.oldest_seconds,
-            breaker_open=backlog.breaker is not None,
-            breaker_open_seconds=backlog.breaker_seconds,
+            state_of(backlog),
+            **database,
             fault_of_surroundings=_fault_of_surroundings(backlog.breaker),
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,

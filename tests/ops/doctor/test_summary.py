@@ -6,9 +6,9 @@ import pytest
 from ops.doctor.findings import State, ok, problem, warning
 from ops.doctor.summary import summarize
 from ops.status.overview import DatabaseCounts, Overview
-from ops.status.sizing import Need
 from runtime.inbox.entries import Breaker
 from runtime.ledger.maintenance.outdated import OutdatedCount
+from runtime.sizing.need import Need
 from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -114,6 +114,11 @@ def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
     assert state == SharedState(
         backlog_events=3,
         backlog_oldest_seconds=4.5,
+        backlog_due_events=1,
+        backlog_due_seconds=1.0,
+        backlog_parked_events=1,
+        workers_needed=1,
+        worker_processes=2,
         dead_letters=2,
         breaker_open=True,
         breaker_open_seconds=60.0,

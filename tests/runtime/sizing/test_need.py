@@ -1,6 +1,6 @@
 import pytest
 
-from ops.status.sizing import (
+from runtime.sizing.need import (
     ASSUMED_RATE,
     TARGET_SECONDS,
     estimate_need,
