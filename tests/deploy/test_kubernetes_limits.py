@@ -43,7 +43,6 @@ def test_the_number_of_workers_changes_once_a_minute_at_most(manifests: list[Man
 def test_all_connections_together_fit_into_what_postgresql_allows_by_default(
     manifests: list[Manifest],
 ) -> None:
-    """The default is 100, of which 3 are for superusers."""
     (scaled,) = (each for each in manifests if each["kind"] == "ScaledObject")
     workers = scaled["spec"]["maxReplicaCount"]
     processes = int(scaled["spec"]["triggers"][0]["metadata"]["threshold"])
@@ -58,6 +57,7 @@ def test_all_connections_together_fit_into_what_postgresql_allows_by_default(
         readme
     )
     assert f"a console {of_a_console}." in readme
+    # The default is 100, of which 3 are for superusers.
     assert most < 97
 
 

@@ -49,7 +49,7 @@ def test_the_readme_makes_every_secret_that_a_container_reads(
 def test_whatever_the_readme_names_exists(manifests: list[Manifest]) -> None:
     named = {(each["kind"].lower(), each["metadata"]["name"]) for each in manifests}
     for line in readme_commands():
-        for folder in re.findall(r"(?:apply|delete) -k (\S+)", line):
+        for folder in re.findall(r"apply -k (\S+)", line):
             assert (ROOT / folder / "kustomization.yaml").exists(), line
         for file in re.findall(r"(?:apply -f |--set-file \S+?=|--from-file=\S+?=)(\w\S+)", line):
             assert (ROOT / file).exists(), line
@@ -61,8 +61,13 @@ def test_whatever_the_readme_names_exists(manifests: list[Manifest]) -> None:
             assert namespace in {"paidup", "keda", "monitoring"}, line
 
 
+def test_no_command_deletes_what_other_parts_use() -> None:
+    """Refuse `delete -k`: the settings are in every folder, so they would go for all parts."""
+    assert [line for line in readme_commands() if "delete -k" in line] == []
+
+
 def test_the_edits_of_the_readme_change_what_they_are_about() -> None:
-    """Each names a line that is there, so that it does not silently change nothing."""
+    """Find the line that each is about: an edit without one would silently change nothing."""
     edits = [
         match.groups()
         for line in readme_commands()
@@ -87,6 +92,6 @@ def test_the_labels_that_let_others_in_are_those_of_the_readme(
         for key, value in source.get("namespaceSelector", {}).get("matchLabels", {}).items()
     }
 
-    told = re.findall(r"paidup-\w+=allowed", (KUBERNETES / "README.md").read_text())
+    named = re.findall(r"paidup-\w+=allowed", (KUBERNETES / "README.md").read_text())
 
-    assert asked == set(told)
+    assert asked == set(named)

@@ -145,7 +145,9 @@ def stack(tmp_path: Path, postgres_server: Postgres, redis_url: str) -> Iterator
 def commands_of_the_readme() -> list[list[str]]:
     """Return what the README runs in the Pod for commands."""
     readme = (KUBERNETES / "README.md").read_text()
-    return [line.split() for line in re.findall(r"kubectl exec -n paidup ops -- (.+)", readme)]
+    return [
+        line.split() for line in re.findall(r"kubectl exec ops --namespace paidup -- (.+)", readme)
+    ]
 
 
 def test_from_an_empty_database_to_a_paid_user_as_the_readme_says(stack: ClusterStack) -> None:

@@ -71,7 +71,7 @@ def test_scrapes_are_answered_and_everything_else_is_not_found() -> None:
 
 
 @pytest.mark.servers
-def test_life_is_told_by_the_reason_to_restart_and_never_by_a_scrape() -> None:
+def test_whether_to_restart_is_answered_without_a_scrape() -> None:
     reasons = [None, "the loop of the pools has not moved for 61 s"]
 
     def render() -> bytes:
