@@ -448,7 +448,7 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="worker_metrics_bind",
         parse=_address,
         default="127.0.0.1:9101",
-        help="Address on which a worker's supervisor serves `/metrics`.",
+        help="Address on which a worker's supervisor serves `/metrics` and `/livez`.",
     ),
     Variable(
         name="PAIDUP_INGEST_PROCESSES",

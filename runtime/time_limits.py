@@ -380,6 +380,13 @@ ANNOUNCEMENT: Final = timedelta(seconds=10)
 It outlasts a period in which each call to Redis waits as long as it may.
 """
 
+LOOP_STILL_SECONDS: Final = 60.0
+"""After this without a new run of the jobs that ask Redis alone, or without a look at the pools, a
+supervisor hangs, and ``/livez`` asks for its restart.
+
+It outlasts a run in which each call to Redis waits as long as it may.
+"""
+
 DATA_WATCH_SECONDS: Final = 0.5
 """Between two questions whether data went back: twice in a second, to report it within one."""
 

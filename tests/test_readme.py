@@ -12,7 +12,11 @@ from ops.cli import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
 FIRST = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")]
-PAGES = [*FIRST, *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *FIRST,
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "deploy").rglob("*.md")),
+]
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 """A path that begins with one of them is a path of this repository."""
 

@@ -4,7 +4,6 @@ Names of other containers become loopback addresses, and ports become free ones.
 Redis runs through its own start script, so its users are the shipped ones.
 """
 
-import json
 import os
 import re
 import shutil
@@ -12,8 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,31 +24,25 @@ import yaml
 from ops.demo.plans import PLANS
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose as tell
-from ops.send.delivery import sign
 from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
 from runtime import schema
 from runtime.database.engine import engine_for
+from tests.deploy.services import count, post, read, ready, wait_until
 
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[2]
 PAIDUP = Path(sys.executable).parent / "paidup"
+SIGNING_SECRET = "whsec_composed_for_this_test_only"
 DOTENV = {
-    "STRIPE_WEBHOOK_SECRET": "whsec_composed_for_this_test_only",
+    "STRIPE_WEBHOOK_SECRET": SIGNING_SECRET,
     "POSTGRES_PASSWORD": "postgrespassword",
     "POSTGRES_APP_PASSWORD": "servicespassword",
     "REDIS_PASSWORD": "redispassword",
     "PAIDUP_LIVEMODE": "test",
     "PAIDUP_CONSOLE_TOKENS": "composed-for-this-test-only",
 }
-
-
-def wait_until(reached: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline, f"{what} did not happen"
-        time.sleep(0.05)
 
 
 def interpolated(text: str) -> str:
@@ -158,14 +150,6 @@ def stack(tmp_path: Path, postgres_server: Postgres) -> Iterator[ComposeStack]:
         admin.execute("DROP ROLE IF EXISTS paidup_app, paidup_reader")
 
 
-def post(url: str, body: bytes) -> int:
-    header = sign(body, DOTENV["STRIPE_WEBHOOK_SECRET"], int(time.time()))
-    headers = {"Stripe-Signature": header, "Content-Type": "application/json"}
-    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-        return int(answer.status)
-
-
 def test_the_composed_services_settle_events_and_stop(
     stack: ComposeStack, redis_binary: Path
 ) -> None:
@@ -180,14 +164,14 @@ def test_the_composed_services_settle_events_and_stop(
 
     lifecycle = tell("first_paid", shape=Shape.NEW, seed="compose", now=int(time.time()))
     url = f"http://127.0.0.1:{stack.ingest_port}/webhooks/stripe"
-    answers = {post(url, event.body) for event in lifecycle.events}
+    answers = {post(url, event.body, SIGNING_SECRET) for event in lifecycle.events}
 
     assert answers == {202}
     with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as database:
         wait_until(lambda: count(database) == len(lifecycle.events), "settling")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.execute("delete from audit_logs")
-    answer = read(stack.console_port, lifecycle.expected.user_id)
+    answer = read(stack.console_port, lifecycle.expected.user_id, DOTENV["PAIDUP_CONSOLE_TOKENS"])
     assert answer["features"] == lifecycle.expected.features
     assert stack.start("ops").wait(60) == 0, "doctor found a problem"
     for process in (ingest, worker, console):
@@ -200,27 +184,6 @@ def migrate_as_one_role_did(owner_url: str) -> None:
     engine = engine_for(owner_url, application_name="test")
     schema.upgrade(engine)
     engine.dispose()
-
-
-def ready(port: int) -> bool:
-    url = f"http://127.0.0.1:{port}/readyz"
-    with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
-        return bool(answer.status == 200)
-    return False
-
-
-def read(port: int, user_id: str) -> Any:
-    """Read entitlements over HTTP, as an application does."""
-    url = f"http://127.0.0.1:{port}/v1/users/{user_id}/entitlements"
-    headers = {"Authorization": f"Bearer {DOTENV['PAIDUP_CONSOLE_TOKENS']}"}
-    request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-        return json.load(answer)
-
-
-def count(database: "psycopg.Connection[tuple[Any, ...]]") -> int:
-    found = database.execute("select count(*) from stripe_events").fetchone()
-    return int(found[0]) if found else 0
 
 
 def test_the_shipped_redis_user_cannot_destroy_an_inbox(
@@ -248,4 +211,4 @@ def test_the_start_script_runs_the_redis_of_this_machine(stack: ComposeStack) ->
 
     url = f"http://127.0.0.1:{stack.ingest_port}/webhooks/stripe"
 
-    assert post(url, lifecycle.events[0].body) == 202
+    assert post(url, lifecycle.events[0].body, SIGNING_SECRET) == 202

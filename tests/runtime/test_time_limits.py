@@ -58,6 +58,7 @@ from runtime.time_limits import (
     LEASE,
     LOCK_SECONDS,
     LONGEST_WAIT_SECONDS,
+    LOOP_STILL_SECONDS,
     MARKER,
     MAX_BACKOFF_SECONDS,
     MAX_BREAKER,
@@ -117,6 +118,7 @@ from runtime.time_limits import (
     WORKER_REDIS_SECONDS,
     ZOMBIE_LOOK_SECONDS,
 )
+from workers.supervisor.sweeper import MAX_WAKES
 
 ROOT = Path(__file__).parents[2]
 
@@ -354,6 +356,14 @@ def test_a_supervisor_that_waits_for_redis_keeps_the_lead_and_its_announcement()
 
     assert PERIOD_SECONDS + SUPERVISOR_REDIS_SECONDS < LEAD_SECONDS
     assert PERIOD_SECONDS + calls_of_a_run * SUPERVISOR_REDIS_SECONDS < ANNOUNCEMENT.total_seconds()
+
+
+def test_a_supervisor_whose_calls_all_wait_as_long_as_they_may_is_not_called_stuck() -> None:
+    calls_of_a_run = 8 + MAX_WAKES  # those above, three that look for memory and locks, unregister
+    waiting = (1 + REDIS_CONNECT_SHARE) * SUPERVISOR_REDIS_SECONDS
+    sending = WAKE_TURN_SECONDS + WAKE_CONNECT_SECONDS + WAKE_ANSWER_SECONDS
+
+    assert calls_of_a_run * waiting + MAX_WAKES * sending < LOOP_STILL_SECONDS
 
 
 def test_lost_data_is_looked_for_twice_in_a_second_and_kept_for_many_looks() -> None:

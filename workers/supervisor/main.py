@@ -74,6 +74,7 @@ from workers.supervisor.ending_soon import EndingSoon
 from workers.supervisor.expired_keys import KeyRemoval
 from workers.supervisor.fetch_watch import FetchWatch
 from workers.supervisor.job_processes import JobProcesses
+from workers.supervisor.loop_progress import LoopProgress
 from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.periodic_jobs import PeriodicJobs
@@ -94,6 +95,9 @@ log = structlog.get_logger(__name__)
 POOL_COMMAND: Final = (sys.executable, "-m", "workers.drain.pool")
 FETCH_POOL_COMMAND: Final = (sys.executable, "-m", "workers.fetch.pool")
 FALLBACK_COMMAND: Final = (sys.executable, "-m", "workers.drain.fallback")
+
+_POOLS: Final = "pools"
+_REDIS_JOBS: Final = "jobs that ask Redis"
 
 MAX_WORKERS: Final = 64
 FOLD_EVERY_SECONDS: Final = 10.0
@@ -143,6 +147,7 @@ class Supervisor:
         self._fetch_pool = self._fetch_pool_if_key(folder / "pulse-fetch")
         self._fallback = FallbackProcess(FALLBACK_COMMAND, environ, time.monotonic)
         self._zombies = ZombieReaper(self._own_processes, time.monotonic)
+        self._progress = LoopProgress(time.monotonic, _POOLS, _REDIS_JOBS)
         self._connect()
         self._watchdog = watchdog or Watchdog(time.monotonic)
         self._fallback_watchdog = Watchdog(time.monotonic, FALLBACK_AFTER_SECONDS)
@@ -213,7 +218,9 @@ class Supervisor:
             SharedStateReader(self._inbox.backlog, self._database_state.state)
         )
         bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
-        return MetricsServer(bind, lambda: render(metrics, shared, disks))
+        return MetricsServer(
+            bind, lambda: render(metrics, shared, disks), self._progress.reason_to_restart
+        )
 
     def _make_expiry(self, engine: Engine) -> AccessExpiry:
         return AccessExpiry(
@@ -284,6 +291,7 @@ class Supervisor:
             thread.start()
         orphans, pools, zombies = Guard("orphaned claims"), Guard("pools"), Guard("zombies")
         while not stop_asked():
+            self._progress.move(_POOLS)
             orphans.run(self._release_orphans)
             pools.run(self._watch_pools)
             zombies.run(self._zombies.reap_if_due)
@@ -305,7 +313,16 @@ class Supervisor:
             self._ending_soon.announce,
         )
         return (
-            PeriodicJobs((self._check_redis, self._announce, self._lead, self._watch, self._fold)),
+            PeriodicJobs(
+                (
+                    partial(self._progress.move, _REDIS_JOBS),
+                    self._check_redis,
+                    self._announce,
+                    self._lead,
+                    self._watch,
+                    self._fold,
+                )
+            ),
             PeriodicJobs((self._probe.run_if_open,), name="database-probe"),
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
@@ -348,6 +365,7 @@ class Supervisor:
 
     def _stop(self, threads: Sequence[PeriodicJobs]) -> None:
         log.info("stopping", pool=self._pool.pid)
+        self._progress.end()
         self._stopping = True
         self._stopped.set()
         for thread in threads:

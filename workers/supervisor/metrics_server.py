@@ -1,5 +1,10 @@
-"""Serve the workers' ``/metrics``: the counters of all pool children and the shared state."""
+"""Serve a worker's ``/metrics`` and ``/livez``.
 
+The first has the counters of all pool children and the shared state. The second says whether the
+supervisor moves, and asks no server for that: one that is away is no reason to restart a worker.
+"""
+
+import json
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -21,17 +26,23 @@ REFUSED_PAUSE_SECONDS: Final = 0.1
 
 
 class MetricsServer:
-    """Serves scrapes from a thread; a taken port is a warning and never stops the worker."""
+    """Serves both from a thread; a taken port is a warning and never stops the worker."""
 
-    def __init__(self, address: Address, render: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        render: Callable[[], bytes],
+        reason_to_restart: Callable[[], str | None],
+    ) -> None:
         self._address = address
         self._render = render
+        self._reason_to_restart = reason_to_restart
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> Address | None:
         """Listen; return the address (port 0 is any free one), or None if it is taken."""
         try:
-            self._server = _server(self._address, _handler(self._render))
+            self._server = _server(self._address, _handler(self._render, self._reason_to_restart))
         except OSError as error:
             log.warning("metrics not served", address=str(self._address), error=str(error))
             return None
@@ -65,23 +76,40 @@ def _server(address: Address, handler: type[BaseHTTPRequestHandler]) -> Threadin
     return MetricsHttpServer((address.host, address.port), handler)
 
 
-def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    render: Callable[[], bytes], reason_to_restart: Callable[[], str | None]
+) -> type[BaseHTTPRequestHandler]:
     rendering = Guard("metrics")
 
     class MetricsHandler(BaseHTTPRequestHandler):
         timeout = SCRAPE_SECONDS
 
         def do_GET(self) -> None:
-            if self.path.partition("?")[0] != "/metrics":
-                self.send_error(HTTPStatus.NOT_FOUND)
-                return
+            match self.path.partition("?")[0]:
+                case "/metrics":
+                    self._scrape()
+                case "/livez":
+                    self._tell_life()
+                case _:
+                    self.send_error(HTTPStatus.NOT_FOUND)
+
+        def _scrape(self) -> None:
             rendered: list[bytes] = []
             if not rendering.run(lambda: rendered.append(render())):
                 self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the worker")
                 return
             (body,) = rendered
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", METRICS_CONTENT_TYPE)
+            self._answer(HTTPStatus.OK, METRICS_CONTENT_TYPE, body)
+
+        def _tell_life(self) -> None:
+            reason = reason_to_restart()
+            status = HTTPStatus.OK if reason is None else HTTPStatus.SERVICE_UNAVAILABLE
+            says = {"status": "alive"} if reason is None else {"status": "stuck", "reason": reason}
+            self._answer(status, "application/json", json.dumps(says).encode())
+
+        def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

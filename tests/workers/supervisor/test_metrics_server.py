@@ -1,4 +1,5 @@
 import errno
+import json
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -55,7 +56,7 @@ class BacklogInbox:
 
 @pytest.mark.servers
 def test_scrapes_are_answered_and_everything_else_is_not_found() -> None:
-    server = MetricsServer(Address("127.0.0.1", 0), lambda: b"up 1\n")
+    server = MetricsServer(Address("127.0.0.1", 0), lambda: b"up 1\n", lambda: None)
     address = server.start()
 
     with urllib.request.urlopen(f"http://{address}/metrics?x=1") as answer:
@@ -70,12 +71,35 @@ def test_scrapes_are_answered_and_everything_else_is_not_found() -> None:
 
 
 @pytest.mark.servers
+def test_whether_to_restart_is_answered_without_a_scrape() -> None:
+    reasons = [None, "the loop of the pools has not moved for 61 s"]
+
+    def render() -> bytes:
+        raise AssertionError
+
+    server = MetricsServer(Address("127.0.0.1", 0), render, lambda: reasons.pop(0))
+    address = server.start()
+
+    with urllib.request.urlopen(f"http://{address}/livez") as answer:
+        assert json.load(answer) == {"status": "alive"}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://{address}/livez")
+    with refused.value as stuck:
+        assert stuck.code == 503
+        assert json.load(stuck) == {
+            "status": "stuck",
+            "reason": "the loop of the pools has not moved for 61 s",
+        }
+    server.stop()
+
+
+@pytest.mark.servers
 def test_a_taken_port_is_a_warning_and_does_not_stop_the_worker() -> None:
-    first = MetricsServer(Address("127.0.0.1", 0), lambda: b"")
+    first = MetricsServer(Address("127.0.0.1", 0), lambda: b"", lambda: None)
     address = first.start()
     assert address is not None
 
-    second = MetricsServer(address, lambda: b"")
+    second = MetricsServer(address, lambda: b"", lambda: None)
 
     assert second.start() is None
     second.stop()
@@ -92,7 +116,7 @@ def test_a_scrape_that_cannot_be_rendered_is_an_error_and_the_next_one_is_answer
             raise OSError(errno.EMFILE, "Too many open files")
         return b"up 1\n"
 
-    server = MetricsServer(Address("127.0.0.1", 0), render)
+    server = MetricsServer(Address("127.0.0.1", 0), render, lambda: None)
     address = server.start()
 
     with capture_logs() as lines, pytest.raises(urllib.error.HTTPError) as refused:
