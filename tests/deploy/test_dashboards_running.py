@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from urllib.error import HTTPError
 
 import pytest
@@ -127,9 +128,10 @@ def test_every_target_of_the_shipped_configuration_is_up(prometheus: PrometheusS
 def test_our_rules_are_loaded_and_are_evaluated_without_an_error(
     prometheus: PrometheusServer,
 ) -> None:
+    seen = datetime.now(UTC).isoformat()
     until(
-        lambda: all(g["lastEvaluation"][:4] != "0001" for g in prometheus.ask("rules")["groups"]),
-        why="each group is evaluated",
+        lambda: all(g["lastEvaluation"] > seen for g in prometheus.ask("rules")["groups"]),
+        why="each group is evaluated on what Prometheus has seen",
     )
     groups = {group["name"]: group for group in prometheus.ask("rules")["groups"]}
 
