@@ -10,8 +10,6 @@ FOLDER: Final = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
 NAMES: Final = ("overview", "ingest", "workers", "money")
 
 _RATE_VARIABLE: Final = "$__rate_interval"
-RATE_OVER: Final = "1m"
-"""The time in the place of Grafana's variable, which depends on the width of its picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +19,9 @@ class PanelQuery:
     expression: str
     legend: str
 
-    @property
-    def runnable(self) -> str:
-        """The expression without Grafana's variable."""
-        return self.expression.replace(_RATE_VARIABLE, RATE_OVER)
+    def over(self, time: str) -> str:
+        """Return the expression with this time in the place of Grafana's variable for rates."""
+        return self.expression.replace(_RATE_VARIABLE, time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
