@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from itertools import pairwise
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, isfinite
 from typing import Final
 
-from bench.dashboards.formats import format_at_axis, format_value, series_name, size_of_unit
+from bench.dashboards.formats import format_at_axis, format_value, nice_step, series_name
 from bench.dashboards.reading import DashboardPanel, GrafanaDashboard, PanelPlace
 
 WIDTH: Final = 1200
@@ -24,7 +24,6 @@ _LEFT: Final = 58
 _LEGEND: Final = 16
 _LINES: Final = 4
 """Lines across a plot, at most, above that of zero."""
-_NICE: Final = (1, 2, 5, 10)
 _LETTER: Final = 6.4
 """About the width of a letter of the legend."""
 
@@ -237,10 +236,7 @@ def _scale(lowest: float, highest: float, panel: DashboardPanel) -> tuple[float,
     low, high = min(lowest, 0.0), max(highest, 0.0)
     if low == high:
         high = 1.0
-    least = (high - low) / _LINES
-    size = size_of_unit(least, panel.unit)
-    power = 10.0 ** floor(log10(least / size)) * size
-    step = next(nice * power for nice in _NICE if nice * power >= least * (1 - 1e-9))
+    step = nice_step((high - low) / _LINES, panel.unit)
     if panel.decimals == 0:
         step = max(step, 1.0)
     return floor(low / step) * step, ceil(high / step - 1e-9) * step, step

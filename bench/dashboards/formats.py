@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from math import inf, isfinite
+from math import floor, inf, isfinite, log10
 from typing import Final
 
 from bench.dashboards.reading import DashboardPanel
@@ -18,6 +18,9 @@ _SECONDS: Final = (
 _BYTES: Final = ((1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"), (1.0, "B"))
 _UNITS: Final[Mapping[str, Sequence[tuple[float, str]]]] = {"s": _SECONDS, "bytes": _BYTES}
 _COUNTS: Final = ((1e6, "M"), (1e3, "k"), (1.0, ""))
+_NICE: Final = (1, 2, 5, 10)
+_CLOCK: Final = (10.0, 15.0, 30.0, *(60.0 * n for n in (1, 2, 5, 10, 15, 30, 60, 120, 360, 1440)))
+"""Steps between the lines for seconds, up to a day."""
 _SUFFIX: Final = "suffix:"
 
 
@@ -35,10 +38,14 @@ def format_at_axis(value: float, panel: DashboardPanel) -> str:
     return _in_unit(value, panel.unit)
 
 
-def size_of_unit(value: float, unit: str) -> float:
-    """Return how much the unit is in which a value is shown: 60 for minutes."""
-    sizes = [size for size, _ in _UNITS.get(unit, ()) if size <= value]
-    return max(sizes, default=1.0) if unit in _UNITS else 1.0
+def nice_step(least: float, unit: str) -> float:
+    """Return a step of this size or somewhat more, whose multiples are short to write."""
+    if unit == "s" and _CLOCK[0] < least <= _CLOCK[-1]:
+        return next(step for step in _CLOCK if step >= least)
+    sizes = (size for size, _ in _UNITS.get(unit, ()) if size <= least)
+    size = max(sizes, default=1.0)
+    power = 10.0 ** floor(log10(least / size)) * size
+    return next(nice * power for nice in _NICE if nice * power >= least * (1 - 1e-9))
 
 
 def _in_unit(value: float, unit: str) -> str:

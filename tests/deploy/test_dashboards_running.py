@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 import urllib.request
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from urllib.error import HTTPError
 
 import pytest
 
+from bench.dashboards.__main__ import picture_of
+from bench.dashboards.drawing import PictureTimes
 from bench.dashboards.reading import GrafanaDashboard, PanelQuery, read_dashboards
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose
@@ -187,3 +190,16 @@ def test_prometheus_keeps_each_series_that_the_dashboards_are_tested_for(
 
     assert families
     assert [name for name in families if name not in asked] == []
+
+
+@of_each
+def test_a_picture_can_be_drawn_of_it(
+    prometheus: PrometheusServer, dashboard: GrafanaDashboard
+) -> None:
+    now = time.time()
+
+    picture = picture_of(dashboard, prometheus, PictureTimes(start=now - 60, end=now, step=5))
+
+    texts = set(ET.fromstring(picture).itertext())  # noqa: S314 - our own
+    assert {panel.title for panel in dashboard.panels} <= texts
+    assert len(re.findall("<polyline", picture)) > 5
