@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from runtime.error_text import describe
+from runtime.inbox.durability import saving_failures
 from runtime.inbox.replicas import TooFewReplicas
 from runtime.inbox.room import FULL_AT_PERCENT
 from runtime.telemetry import SharedState
@@ -55,17 +56,18 @@ class RedisHealth:
         info: Mapping[str, Any] = self._info()
         role = str(info.get("role", "master"))
         self._read_settings((str(info.get("run_id")), role))
+        unsafe = (*self._unsafe, *saving_failures(info))
         if role != "master":
             # The old primary, which lives on. The next probe may reach the new one.
             self._reconnect()
-            return self._unsafe, SharedState()
+            return self._unsafe, SharedState(redis_unsafe=len(unsafe))
         try:
-            state = self._shared_state()
+            state = replace(self._shared_state(), redis_unsafe=len(unsafe))
         except RedisError as error:
-            if not self._unsafe:
+            if not unsafe:
                 raise
             # What is unsafe explains why the rest fails: a cluster, for example.
-            return (*self._unsafe, f"Redis: {describe(error)}"), SharedState()
+            return (*unsafe, f"Redis: {describe(error)}"), SharedState(redis_unsafe=len(unsafe))
         if self._confirm_replicas is None:
             return (*self._unsafe, *_fullness(info)), state
         behind, confirmed = _confirmed(self._confirm_replicas)

@@ -256,6 +256,8 @@ class SharedState:
     archive_updates: int | None = None
     archive_updates_seconds: float | None = None
     approvals_bypassed: int | None = None
+    redis_unsafe: int | None = None
+    lost_settlements_reports: int | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
     fault_of_surroundings: str | None = None
@@ -351,6 +353,16 @@ _SHARED: Final = (
         "billing_approvals_bypassed_total",
         "Bulk actions that a person started alone although they need a second person's approval.",
         "approvals_bypassed",
+    ),
+    (
+        "billing_redis_unsafe",
+        "Reasons for which Redis may lose accepted events, or soon refuse them.",
+        "redis_unsafe",
+    ),
+    (
+        "billing_lost_settlements_reports",
+        "Open reports of a PostgreSQL that may have lost more settled events than are known.",
+        "lost_settlements_reports",
     ),
 )
 """Name, meaning and field of each gauge of the shared state."""

@@ -11,7 +11,12 @@ from ops.doctor.check_clock import check_clock
 from ops.doctor.check_scripts import check_scripts
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.errors import first_line
-from runtime.inbox.durability import UnsupportedRedis, durability_problems, refuse_cluster
+from runtime.inbox.durability import (
+    UnsupportedRedis,
+    durability_problems,
+    refuse_cluster,
+    saving_failures,
+)
 from runtime.inbox.room import FULL_AT_PERCENT
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
@@ -46,6 +51,7 @@ def _examine(client: redis.Redis, settings: Settings) -> Iterator[Finding]:
         yield problem(_CHECK, str(unsupported))
         return
     yield from _durability(client, trusted=settings.redis_durability == "trusted")
+    yield from (warning("Redis saving", says) for says in saving_failures(info))
     yield from _replicas(info, settings.redis_replicas)
     yield from _room(info)
     yield from check_scripts(client, replicas=settings.redis_replicas)

@@ -63,6 +63,10 @@ _MISSING = text(
     "SELECT count(DISTINCT event_id) FROM lost_settlements AS lost"
     " WHERE NOT EXISTS (SELECT FROM stripe_events WHERE id = lost.event_id)"
 )
+_OPEN_SETTLEMENTS = text(
+    "SELECT count(*) FROM data_losses"
+    " WHERE server = 'postgresql' AND NOT complete AND closed_at IS NULL"
+)
 _OPEN_ACCEPTS = text(
     "SELECT count(*) FROM data_losses WHERE server = 'redis' AND closed_at IS NULL"
 )
@@ -88,6 +92,11 @@ def read_losses(connection: Connection) -> Losses:
 def count_missing(connection: Connection) -> int:
     """Return how many settled events are lost and not back."""
     return int(connection.execute(_MISSING).scalar_one())
+
+
+def count_open_settlements(connection: Connection) -> int:
+    """Return how many open reports say that PostgreSQL may have lost more than they name."""
+    return int(connection.execute(_OPEN_SETTLEMENTS).scalar_one())
 
 
 def count_open_accepts(connection: Connection) -> int:

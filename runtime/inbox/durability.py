@@ -29,6 +29,17 @@ _SETTINGS: Final = (
 )
 _MEMORY: Final = "maxmemory"
 
+_SAVING: Final = {
+    "aof_last_bgrewrite_status": (
+        "Redis could not rewrite its append-only file, which grows until its disk is full:"
+        " make room, read its log, and send it BGREWRITEAOF"
+    ),
+    "rdb_last_bgsave_status": (
+        "Redis could not save a snapshot, and may refuse writes until it can:"
+        " make room, read its log, and send it BGSAVE"
+    ),
+}
+
 _HIDDEN: Final = (
     "Redis does not show its settings: allow +config|get to this user. If the provider guarantees"
     " appendonly yes, appendfsync always and maxmemory-policy noeviction, set"
@@ -47,6 +58,15 @@ def durability_problems(client: redis.Redis, *, trusted: bool) -> tuple[str, ...
         return (CLUSTER,)
     problems = _problems_in_info(info)
     return tuple(problems) if trusted else (*problems, *_problems_in_settings(client))
+
+
+def saving_failures(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what Redis could not save beside its writes, by its INFO.
+
+    Nothing is lost by it. But a file that is never rewritten fills its disk, and Redis may refuse
+    all writes after a snapshot that failed.
+    """
+    return tuple(says for name, says in _SAVING.items() if str(info.get(name, "ok")) != "ok")
 
 
 def refuse_cluster(client: redis.Redis) -> None:

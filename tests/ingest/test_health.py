@@ -53,7 +53,7 @@ def health(server: FakeServer, clock: FakeClock) -> RedisHealth:
 
 def test_a_safe_server_with_free_memory_has_no_problems(health: RedisHealth) -> None:
     assert health() == ()
-    assert health.state == SharedState(backlog_events=3)
+    assert health.state == SharedState(backlog_events=3, redis_unsafe=0)
 
 
 def test_settings_are_read_every_few_seconds_only(
@@ -74,6 +74,16 @@ def test_another_server_is_asked_for_its_settings_at_once(
     server.unsafe = ("appendonly is off",)
 
     assert health() == ("appendonly is off",)
+    assert health.state.redis_unsafe == 1
+
+
+def test_a_rewrite_that_failed_is_counted_and_refuses_nothing(
+    health: RedisHealth, server: FakeServer
+) -> None:
+    server.info_fields["aof_last_bgrewrite_status"] = "err"
+
+    assert health() == ()
+    assert health.state.redis_unsafe == 1
 
 
 def test_unsafe_settings_are_read_at_each_probe_so_that_a_fix_counts_at_once(
@@ -123,6 +133,7 @@ def test_a_replica_is_left_at_each_probe_and_named(server: FakeServer, clock: Fa
     server.unsafe = ("Redis is a replica",)
 
     assert [health(), health()] == [("Redis is a replica",)] * 2
+    assert health.state == SharedState(redis_unsafe=1)
     assert len(left) == 2
 
     server.info_fields["role"] = "master"
@@ -171,6 +182,10 @@ def test_a_reason_that_explains_the_rest_comes_first(server: FakeServer, clock: 
     )
 
     assert health()[0] == "Redis is in cluster mode"
+    assert health.state == SharedState(redis_unsafe=1)
     server.unsafe = ()
+    server.info_fields["rdb_last_bgsave_status"] = "err"
+    assert health()[0].startswith("Redis could not save a snapshot")
+    server.info_fields["rdb_last_bgsave_status"] = "ok"
     with pytest.raises(ResponseError):
         health()

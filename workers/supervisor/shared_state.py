@@ -12,7 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.bulk import APPROVAL_BYPASSED
 from models.tables import BulkPlan
 from runtime.changes.feed import waiting_seconds
-from runtime.data_loss.reports import count_missing, count_open_accepts
+from runtime.data_loss.reports import (
+    count_missing,
+    count_open_accepts,
+    count_open_settlements,
+)
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
 from runtime.inbox.entries import Backlog, Breaker, Lane
@@ -32,6 +36,7 @@ class DatabaseState:
     changes_waiting_seconds: float | None = None
     lost_settlements: int | None = None
     lost_accepts: int | None = None
+    lost_settlements_reports: int | None = None
     ending_soon: int | None = None
     ended: int | None = None
     unsold: Mapping[str, int] | None = None
@@ -51,6 +56,7 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 changes_waiting_seconds=waiting_seconds(connection),
                 lost_settlements=count_missing(connection),
                 lost_accepts=count_open_accepts(connection),
+                lost_settlements_reports=count_open_settlements(connection),
                 ending_soon=count_ending_soon(connection),
                 ended=count_ended(connection),
                 unsold=count_without_grant(connection),

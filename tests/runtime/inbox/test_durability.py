@@ -10,6 +10,7 @@ from runtime.inbox.durability import (
     UnsupportedRedis,
     durability_problems,
     refuse_cluster,
+    saving_failures,
 )
 from tests.runtime.inbox.entry_builders import Client
 
@@ -108,6 +109,31 @@ def test_problems_in_info_count_even_if_settings_are_trusted(
     (problem,) = durability_problems(client, trusted=True)
 
     assert sentence in problem
+
+
+def test_a_running_server_tells_whether_it_could_save(client: Client) -> None:
+    info = client.info("persistence")
+
+    assert {info["aof_last_bgrewrite_status"], info["rdb_last_bgsave_status"]} == {"ok"}
+    assert saving_failures(info) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("aof_last_bgrewrite_status", "could not rewrite its append-only file"),
+        ("rdb_last_bgsave_status", "could not save a snapshot"),
+    ],
+)
+def test_what_redis_could_not_save_is_named_and_is_no_durability_problem(
+    name: str, sentence: str
+) -> None:
+    client = Mock(**{"info.return_value": {name: "err"}})
+
+    (says,) = saving_failures({name: "err"})
+
+    assert sentence in says
+    assert durability_problems(client, trusted=True) == ()
 
 
 def test_a_cluster_is_named_alone_with_what_to_use_instead(cluster_url: str) -> None:
