@@ -1,4 +1,4 @@
-"""A drill as a value: an alert, the cause that raises it, and the state that is restored after."""
+"""A drill as a value: an alert, the cause that raises it, and what it restores."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ PREFIX: Final = "Paidup"
 _WORD: Final = re.compile(r"[A-Z][a-z]+")
 
 Cause = Callable[[DrillSite], AbstractContextManager[None]]
-"""Produce what raises the alert; at the end of the block take it away and restore what stood."""
+"""Produce what raises the alert; at the end of the block take it away and restore what was."""
 
 
 class DrillFailed(Exception):

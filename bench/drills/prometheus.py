@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,7 @@ class PrometheusServer(Process):
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address={LOOPBACK}:{self.port}",
+            "--scrape.discovery-reload-interval=1s",
             "--log.level=warn",
         )
 
@@ -93,6 +95,11 @@ class PrometheusServer(Process):
             scraped: int = sum(each["health"] == "up" for each in found)
             return scraped == sum(map(len, self._targets.values()))
         return False
+
+    def evaluated_at(self) -> datetime:
+        """Return the time of the last evaluation of all rules."""
+        groups = self._get("rules")["groups"]
+        return min(datetime.fromisoformat(each["lastEvaluation"]) for each in groups)
 
     def add_target(self, job: str, url: str) -> None:
         """Scrape one more process."""

@@ -5,16 +5,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from bench.drills.drill import Drill, DrillFailed
 from bench.drills.prometheus import PROGRAM, ActiveAlert, PrometheusServer
-from bench.drills.site import DrillSite, breakable_stack
+from bench.drills.site import LOOK_SECONDS, DrillSite, breakable_stack
+from bench.soak.judgement import doubled_rows
 from ops.doctor.examine import examine
 from ops.doctor.findings import State
 from ops.terminal.formats import format_duration
 from ops.up.servers.parent_watch import ParentWatch
+from runtime.database.engine import engine_for
 
 FIRING: Final = "firing"
 LONGEST_FOR_SECONDS: Final = 2 * 3600.0
@@ -56,7 +59,7 @@ def carry_out(
         raise NoPrometheus
     breakable_stack(data_dir)
     before = _problems(data_dir)
-    with _prometheus(drill, data_dir) as prometheus:
+    with _prometheus(drill, data_dir, pause) as prometheus:
         site = DrillSite(data_dir, prometheus, say=say, pause=pause)
         if drill.alert in prometheus.active():
             raise DrillFailed(f"{drill.alert} is there already: clear it first")
@@ -71,7 +74,9 @@ def carry_out(
 
 
 @contextmanager
-def _prometheus(drill: Drill, data_dir: Path) -> Iterator[PrometheusServer]:
+def _prometheus(
+    drill: Drill, data_dir: Path, pause: Callable[[float], None]
+) -> Iterator[PrometheusServer]:
     up = breakable_stack(data_dir)
     targets = {
         "paidup-ingest": [up.ingest_url],
@@ -84,10 +89,18 @@ def _prometheus(drill: Drill, data_dir: Path) -> Iterator[PrometheusServer]:
         prometheus = PrometheusServer(Path(name), targets, past=past)
         try:
             prometheus.start()
+            _await_evaluation(prometheus, pause)
             yield prometheus
         finally:
             prometheus.stop()
             watch.release()
+
+
+def _await_evaluation(prometheus: PrometheusServer, pause: Callable[[float], None]) -> None:
+    """Wait until the rules have seen the samples: before them, each job seems to have no target."""
+    scraped_at = datetime.now(UTC)
+    while prometheus.evaluated_at() <= scraped_at:
+        pause(LOOK_SECONDS)
 
 
 def _await_alert(drill: Drill, site: DrillSite, *, firing: bool) -> frozenset[str]:
@@ -144,6 +157,17 @@ def _check_rest(site: DrillSite, before: frozenset[str]) -> None:
         site.until(is_well, "doctor has no new problem", seconds=_WELL_SECONDS)
     except TimeoutError:
         raise DrillFailed(f"doctor has new problems: {'; '.join(sorted(left))}") from None
+    if doubled := _doubled(site):
+        raise DrillFailed(f"{doubled} rows were written twice")
+
+
+def _doubled(site: DrillSite) -> int:
+    engine = engine_for(site.up.owner_database_url, application_name="drill")
+    try:
+        with engine.connect() as connection:
+            return doubled_rows(connection)
+    finally:
+        engine.dispose()
 
 
 def _problems(data_dir: Path) -> frozenset[str]:

@@ -65,14 +65,14 @@ def console_frozen(site: DrillSite) -> Iterator[None]:
 
 OLDEST_EVENT_TOO_OLD = Drill(
     alert="PaidupOldestEventTooOld",
-    does="freezes the worker's pool and those that replace it, sends events, and continues it",
+    does="freezes all processes that take events, sends some, and continues the processes",
     cause=pools_frozen,
     page="/",
     along=frozenset({"PaidupWorkersNotConsuming"}),
 )
 WORKERS_NOT_CONSUMING = Drill(
     alert="PaidupWorkersNotConsuming",
-    does="freezes the worker's pool and those that replace it, sends events, and continues it",
+    does="freezes the processes of the pool while their supervisor lives, and continues them",
     cause=pools_frozen,
     page="/",
     along=frozenset({"PaidupOldestEventTooOld"}),
