@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from bench.drills.drill import Drill
+from bench.drills.drill import Drill, DrillFailed
 from bench.drills.site import DrillSite, lifecycle
 from ops.samples.sample_plans import MONTHLY
 from ops.samples.scenario import Event
@@ -18,7 +18,6 @@ _REFUSE_USER: Final = (
     f"ALTER TABLE payments ADD CONSTRAINT drill CHECK (user_id <> '{USER}') NOT VALID"
 )
 _TAKE_USER: Final = "ALTER TABLE payments DROP CONSTRAINT IF EXISTS drill"
-_OPEN_OF_USER: Final = "SELECT count(*) FROM dead_letters WHERE state = 'open'"
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def one_user_refused(site: DrillSite) -> Iterator[None]:
     finally:
         with site.owner() as database:
             database.execute(_TAKE_USER)
-        site.until_cleared(lambda: site.backlog().events == 0, "no event waits")
+        site.until_cleared(lambda: not site.pending(), "each event is settled or a dead letter")
         site.command("dead", "replay", "--user", USER, "--reason", _REASON, "--yes")
         site.until_settled()
 
@@ -40,13 +39,12 @@ def one_user_refused(site: DrillSite) -> Iterator[None]:
 @contextmanager
 def price_in_no_plan(site: DrillSite) -> Iterator[None]:
     """Sell a price that no plan has, and cancel what was sold."""
-    sold = [_with_other_price(event) for event in lifecycle("cancel_at_period_end").events]
-    started = [event for event in sold if event.type != "customer.subscription.deleted"]
-    site.send(started)
+    *sold, cancelled = map(_with_other_price, lifecycle("cancel_at_period_end").events)
+    site.send(sold)
     try:
         yield
     finally:
-        site.send(sold)
+        site.send([cancelled])
         site.until_settled()
 
 
@@ -56,9 +54,15 @@ def _with_other_price(event: Event) -> Event:
 
 @contextmanager
 def redis_flushed(site: DrillSite) -> Iterator[None]:
-    """Flush Redis while no event waits in it, and close the report that follows."""
+    """Flush Redis while no event waits in it, and close the report that follows.
+
+    Raises:
+        DrillFailed: an event waits that the flush would lose.
+    """
     site.send_one()
-    site.until(site.all_settled, "no event waits")
+    site.until(site.all_settled, "the events are settled")
+    if waiting := site.backlog().events:
+        raise DrillFailed(f"{waiting} events wait in Redis, which the flush would lose")
     with site.redis() as client:
         client.flushall()
     try:

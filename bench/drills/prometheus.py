@@ -130,7 +130,10 @@ class PrometheusServer(Process):
         past = self.folder / "past.txt"
         past.write_text(self._past, encoding="utf-8")
         subprocess.run(  # noqa: S603 - its own program
-            [*BACKFILL, past, self.folder / "data"], check=True, capture_output=True
+            [*BACKFILL, past, self.folder / "data"],
+            check=True,
+            capture_output=True,
+            start_new_session=True,
         )
 
     def _get(self, path: str) -> Any:

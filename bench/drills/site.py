@@ -109,17 +109,22 @@ class DrillSite:
         return life
 
     def until_settled(self) -> None:
-        """Wait until PostgreSQL has every event that was sent, and none waits."""
+        """Wait until PostgreSQL has every event that was sent."""
         self.until_cleared(self.all_settled, "all events that were sent are settled")
 
     def all_settled(self) -> bool:
-        """Return True if PostgreSQL has every event that was sent, and none waits."""
+        """Return True if PostgreSQL has every event that was sent, and none of them waits."""
         wanted = list(self.sent)
         with self.owner() as database:
             row = database.execute(
                 "SELECT count(*) FROM stripe_events WHERE id = ANY(%s)", (wanted,)
             ).fetchone()
-        return row == (len(wanted),) and self.backlog().events == 0
+        return row == (len(wanted),) and not self.pending()
+
+    def pending(self) -> list[str]:
+        """Return the events that were sent and are in the inbox."""
+        with self.redis() as client:
+            return Inbox(client).pending(list(self.sent))
 
     # Servers --------------------------------------------------------------------------------
 
@@ -166,6 +171,7 @@ class DrillSite:
             capture_output=True,
             text=True,
             check=False,
+            start_new_session=True,  # a Ctrl-C must not end what clears
         )
         if done.returncode:
             said = (done.stderr or done.stdout).strip()

@@ -1,4 +1,4 @@
-"""Drills about processes: frozen pools, a frozen worker, a frozen console, late events."""
+"""Drills about processes: frozen pools, a frozen worker, a frozen ingest, late events."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,9 +57,9 @@ def events_held_up(site: DrillSite) -> Iterator[None]:
 
 
 @contextmanager
-def console_frozen(site: DrillSite) -> Iterator[None]:
-    """Freeze the console, so that it answers no scrape."""
-    with site.frozen("console"):
+def ingest_frozen(site: DrillSite) -> Iterator[None]:
+    """Freeze ingest, so that it answers neither Stripe nor a scrape."""
+    with site.frozen("ingest"):
         yield
 
 
@@ -92,7 +92,7 @@ LAG = Drill(
 )
 DOWN = Drill(
     alert="PaidupDown",
-    does="freezes the console, which then answers no scrape, and continues it",
-    cause=console_frozen,
+    does="freezes ingest, which then answers neither Stripe nor Prometheus, and continues it",
+    cause=ingest_frozen,
     page="/",
 )
