@@ -297,11 +297,12 @@ class Supervisor:
         The probe has its own, so that nothing delays the moment at which workers may continue.
         """
         database = (
+            # First, because an error of Redis ends the run, and says nothing of PostgreSQL.
+            self._database_state.refresh,
             self._plan_bootstrap.provide,
             self._conflicts.move,
             self._key_removal.remove,
             self._ending_soon.announce,
-            self._database_state.refresh,
         )
         return (
             PeriodicJobs((self._check_redis, self._announce, self._lead, self._watch, self._fold)),

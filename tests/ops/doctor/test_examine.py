@@ -100,6 +100,22 @@ def test_a_redis_that_would_forget_is_found(
 
 
 @pytest.mark.servers
+def test_what_redis_could_not_save_is_a_warning(
+    environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = redis.Redis.info
+    failed = {"aof_last_bgrewrite_status": "err"}
+    monkeypatch.setattr(redis.Redis, "info", lambda *asked: answer(*asked) | failed)
+
+    found = list(examine(environ))
+
+    (said,) = [finding for finding in found if finding.check == "Redis saving"]
+    assert said.state is State.WARNING
+    assert "could not rewrite its append-only file" in said.says
+    assert troubles(found) == {}
+
+
+@pytest.mark.servers
 def test_a_server_that_is_trusted_is_not_asked(environ: Mapping[str, str]) -> None:
     found = list(examine({**environ, "PAIDUP_REDIS_DURABILITY": "trusted"}))
 

@@ -8,7 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from runtime.data_loss.check import Checked, check_data
-from runtime.data_loss.reports import Losses, close_reports, count_missing, read_losses
+from runtime.data_loss.reports import (
+    Losses,
+    close_reports,
+    count_missing,
+    count_open_settlements,
+    read_losses,
+)
 from runtime.data_loss.settlements import ReadOnlyDatabase
 from runtime.database.engine import engine_for
 from runtime.inbox.inbox import Inbox
@@ -183,8 +189,9 @@ def test_where_all_are_lost_there_may_be_more(deployment: Deployment) -> None:
     (loss,) = deployment.losses.database
     assert (loss.complete, loss.still_missing, loss.kept_until) == (False, (), None)
     with deployment.engine.begin() as connection:
-        assert count_missing(connection) == 0
+        assert (count_missing(connection), count_open_settlements(connection)) == (0, 1)
         assert close_reports(connection) == 1
+        assert count_open_settlements(connection) == 0
     assert deployment.losses == Losses()
 
 

@@ -1,5 +1,6 @@
 import errno
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,25 @@ def test_an_error_of_the_loop_that_watches_the_pools_does_not_end_it(
         assert sleeping.run(lambda: len(calls) > 2) == 0
 
     assert [line["event"] for line in lines].count("a step failed; the loop goes on") == 1
+
+
+def test_what_postgresql_holds_is_read_while_redis_is_away(
+    site: WorkerSite, tmp_path: Path
+) -> None:
+    environ = {**site.environ, "REDIS_URL": "redis://127.0.0.1:1"}
+    with claimed_folder(tmp_path / "metrics", environ) as folder:
+        alone = Supervisor(Settings.from_env(environ), folder, SLEEPING_POOL)
+        alone._leads = True  # since before Redis was away
+        given_up = time.monotonic() + 20
+
+        alone.run(
+            lambda: (
+                alone._database_state.state().dead_letters is not None
+                or time.monotonic() > given_up
+            )
+        )
+
+    assert alone._database_state.state().dead_letters == 0
 
 
 def test_a_second_worker_on_the_same_address_gets_a_folder_of_its_own(
