@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs picture screenshots lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs drill picture screenshots lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a
 
 bench-console: setup ## How fast the console answers each page with a million events (some ten minutes)
 	$(BIN)/python -m bench.console_pages
+
+drill: setup ## Raise an alert on the stack of `make up` and clear it (NAME=, FIRING=1: wait until it fires)
+	@$(BIN)/python -m bench.drills $(NAME) $(if $(FIRING),--firing)
 
 docs: setup ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m ops.generated_docs

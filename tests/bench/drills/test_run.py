@@ -1,0 +1,89 @@
+"""Drills on a whole stack, with Debian's Prometheus: each raises its alert and clears it."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from bench.drills.drill import Drill
+from bench.drills.prometheus import PROGRAM
+from bench.drills.registry import DRILLS
+from bench.drills.run import carry_out
+from ops.terminal.interrupt import Interrupted
+from ops.up.servers.account import temporary_folder
+from tests.full_disk import why_no_full_disk
+from tests.system.stack_env import StackUnderTest, running_system
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="needs Debian's prometheus"),
+]
+
+QUICK = ("down", "dead-letters")
+"""The drills of a run without the slow tests, in which time is short."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[StackUnderTest]:
+    folder: Path = temporary_folder("paidup-drills-")
+    try:
+        with running_system(folder) as system:
+            yield system
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check(drill: Drill, system: StackUnderTest) -> None:
+    said: list[str] = []
+    others = carry_out(drill, system.stack.data_dir, say=said.append)
+
+    assert others <= drill.along, said
+    shown = [line for line in said if drill.alert in line or "runbook" in line]
+    assert [line for line in shown if "docs/operations.md#" in line], said
+    assert said[-1].startswith("nothing is left")
+
+
+def appendfsync(system: StackUnderTest) -> str:
+    client = redis.Redis.from_url(system.stack.redis_url)
+    try:
+        return str(client.config_get("appendfsync")["appendfsync"])
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_an_alert_comes_with_its_cause_and_goes_with_it(name: str, stack: StackUnderTest) -> None:
+    check(DRILLS[name], stack)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in DRILLS if name not in QUICK])
+def test_every_other_alert_comes_with_its_cause(name: str, stack: StackUnderTest) -> None:
+    if name == "disk-low" and (why := why_no_full_disk()):
+        pytest.skip(why)
+    check(DRILLS[name], stack)
+
+
+def test_an_interrupted_drill_restores_the_setting_that_it_changed(stack: StackUnderTest) -> None:
+    said: list[str] = []
+    found: list[str] = []
+
+    def interrupt_during_the_cause(seconds: float) -> None:
+        time.sleep(seconds)
+        if said and appendfsync(stack) != "always":
+            found.append(appendfsync(stack))
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        carry_out(
+            DRILLS["redis-unsafe"],
+            stack.stack.data_dir,
+            say=said.append,
+            pause=interrupt_during_the_cause,
+        )
+
+    assert found == ["everysec"]
+    assert appendfsync(stack) == "always"
