@@ -22,7 +22,8 @@ from ops.samples.scenario import Event
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of, command_of
 from ops.up.stack import Stack
-from runtime.broker import KEY_PREFIX, QUEUE
+from runtime.broker import QUEUE
+from runtime.redis_broker import KEY_PREFIX
 from runtime.database.engine import conninfo_of
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.locks import number_of

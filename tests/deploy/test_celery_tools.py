@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ops.up.servers.ports import free_port
-from runtime.broker import KEY_PREFIX, QUEUE
+from runtime.broker import QUEUE
+from runtime.redis_broker import KEY_PREFIX
 from tests.workers.waiting import until
 from tests.workers.worker_process import WorkerSite, running
 

@@ -14,14 +14,8 @@ import redis
 from celery import Celery, current_app
 
 from ops.up.servers.redis_server import Redis
-from runtime.broker import (
-    DRAIN_TASK,
-    KEY_PREFIX,
-    QUEUE,
-    Role,
-    WakePublisher,
-    make_celery,
-)
+from runtime.broker import DRAIN_TASK, QUEUE, Role, WakePublisher, make_celery
+from runtime.redis_broker import KEY_PREFIX
 from runtime.settings import Settings, SettingsError
 from runtime.time_limits import BROKER_AGAIN_SECONDS, TASK_SECONDS
 

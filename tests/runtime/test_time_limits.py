@@ -129,7 +129,7 @@ NOT_LIMITS = frozenset(
         ("ingest/signature_counter.py", "MATCHED_SECONDS"),
         ("ingest/wrong_paths.py", "LOG_SECONDS"),
         ("ingest/wrong_paths.py", "REPORT_SECONDS"),
-        ("runtime/broker.py", "unacked_restore_interval"),  # a number of messages
+        ("runtime/redis_broker.py", "unacked_restore_interval"),  # a number of messages
         ("runtime/database/array_params.py", "_MICROSECOND"),
         ("runtime/database/deadline.py", "interval"),
         ("runtime/http/server.py", "_FOLD_SECONDS"),
