@@ -42,6 +42,9 @@ FETCH_TASK: Final = "paidup.fetch"
 
 QUEUE: Final = "drain"
 FETCH_QUEUE: Final = "fetch"
+CONTROL_EXCHANGE: Final = "paidup"
+"""Celery's remote control gets a name of its own (``paidup.pidbox``), since other applications may
+use the same broker."""
 
 Role = Literal["publisher", "worker"]
 Transports = Mapping[type[Transport], type[Transport]]
@@ -53,16 +56,16 @@ log = structlog.stdlib.get_logger(__name__)
 class _BrokerConnection(Connection):
     """A connection to the broker by the transport of Paidup, if there is one for that broker."""
 
-    transports: Transports = redis_broker.TRANSPORTS
+    transports: Transports
 
     def get_transport_cls(self) -> type[Transport]:
         """Return the transport for the broker's URL."""
         named: Any = super().get_transport_cls()
         return self.transports.get(named, named)
 
-    def Pool(self, limit: int | None = None) -> ConnectionPool:  # noqa: N802 - kombu's name
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> ConnectionPool:  # noqa: N802 - kombu's
         """Return a pool of connections like this one."""
-        return _Pool(self, limit)
+        return _Pool(self, limit, **kwargs)
 
 
 class _Pool(ConnectionPool):
@@ -72,8 +75,15 @@ class _Pool(ConnectionPool):
         return self.connection.clone()
 
 
+_OF_PUBLISHERS: Final[Transports] = {
+    **redis_broker.TRANSPORTS,
+    **rabbitmq_broker.PUBLISHER_TRANSPORTS,
+}
+_OF_WORKERS: Final[Transports] = {**redis_broker.TRANSPORTS, **rabbitmq_broker.WORKER_TRANSPORTS}
+
+
 class _PublisherConnection(_BrokerConnection):
-    transports = {**redis_broker.TRANSPORTS, **rabbitmq_broker.PUBLISHER_TRANSPORTS}
+    transports = _OF_PUBLISHERS
 
 
 class _RetryingConnection(_BrokerConnection):
@@ -82,6 +92,8 @@ class _RetryingConnection(_BrokerConnection):
     Celery retries after 2 s, 4 s, ... 30 s and has no setting for it. An outage of half a minute
     would delay due events by another ten seconds.
     """
+
+    transports = _OF_WORKERS
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Self:
         """Wait for the broker, without limit."""
@@ -146,6 +158,7 @@ _SHARED: Final[dict[str, Any]] = {
     "task_default_queue": QUEUE,
     "task_publish_retry": False,
     "enable_utc": True,
+    "control_exchange": CONTROL_EXCHANGE,
 }
 
 _PUBLISHER: Final[dict[str, Any]] = {"broker_connection_timeout": WAKE_CONNECT_SECONDS}

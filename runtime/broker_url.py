@@ -15,7 +15,7 @@ def is_rabbitmq_url(url: str) -> bool:
 
 
 def is_untried(url: str) -> bool:
-    """Return True if nobody has tried this kind of broker with Paidup."""
+    """Return True if this kind of broker was never tried with Paidup."""
     return scheme_of(url) in UNTRIED_SCHEMES
 
 

@@ -1,9 +1,10 @@
 """Wake-ups over RabbitMQ: the queues, and a publisher whose every wait ends.
 
-The exchange and the queues are durable and the messages are not: after a restart of the server
-they are there and empty, and no wake-up waits for a disk. The queues are classic ones, since a
-quorum queue writes each message to several disks. Only workers declare them. A publisher needs no
-right but to write to the exchange, and has one answer fewer to wait for.
+The queues are durable and the messages are not: after a restart of the server the queues are there
+and empty, and no wake-up waits for a disk. The queues are classic ones, since a quorum queue writes
+each message to several disks. Only workers declare them. A publisher needs no right but to write to
+the default exchange, and has one answer fewer to wait for. What it sends before a queue is there
+is dropped; no worker would take it.
 
 A wake-up is confirmed, so a server that takes no messages (its memory or disk alarm) is noticed as
 a server that is gone is. One that no worker took within ``WAKE_KEPT_SECONDS`` is dropped: it was
@@ -28,8 +29,11 @@ from runtime.time_limits import (
     WORKER_REDIS_SECONDS,
 )
 
-EXCHANGE: Final = "paidup"
-"""The exchange of wake-ups, and of Celery's remote control (``paidup.pidbox``)."""
+_PREFIX: Final = "paidup."
+"""Other applications may have queues on the same server."""
+
+_DEFAULT_EXCHANGE: Final = ""
+"""It hands a message to the queue of the name that the message bears."""
 
 _TLS_OPTIONS: Final = {
     "ssl_ca_certs": "ca_certs",
@@ -65,14 +69,14 @@ def configuration(url: str, queues: Iterable[str], *, is_worker: bool) -> dict[s
         "broker_url": address,
         "broker_use_ssl": tls,
         "task_queues": _make_queues(queues, declared=is_worker),
+        "task_default_exchange": _DEFAULT_EXCHANGE,
         "task_default_delivery_mode": "transient",
-        "control_exchange": EXCHANGE,
     }
 
 
 def queue_name(queue: str) -> str:
-    """Return the name of a pool's queue on a server that others may use as well."""
-    return f"{EXCHANGE}.{queue}"
+    """Return the name that a pool's queue has in RabbitMQ."""
+    return f"{_PREFIX}{queue}"
 
 
 def _make_queues(names: Iterable[str], *, declared: bool) -> tuple[Queue, ...]:
@@ -80,11 +84,10 @@ def _make_queues(names: Iterable[str], *, declared: bool) -> tuple[Queue, ...]:
 
     The type is named because a server may have another default.
     """
-    exchange = Exchange(EXCHANGE, type="direct", no_declare=not declared)
     return tuple(
         Queue(
             queue_name(name),
-            exchange,
+            Exchange(_DEFAULT_EXCHANGE),
             routing_key=queue_name(name),
             alias=name,
             queue_arguments={"x-queue-type": "classic"},
@@ -132,7 +135,7 @@ class WakeConnection(pyamqp.Connection):
     """A connection whose waits all end. The first one that ends without an answer closes it.
 
     py-amqp waits for most answers without limit. If a connection went on after a failure, the late
-    answer to one wake-up would confirm the next, and a channel that the server closed stayed closed.
+    answer to one wake-up would confirm the next, and a channel that was closed would stay closed.
     """
 
     Channel = _WakeChannel
@@ -172,15 +175,34 @@ class WakeConnection(pyamqp.Connection):
         return max(self.waits_until - now, 0.001)
 
 
-class _WakeTransport(pyamqp.Transport):
-    """kombu's transport, for publishers."""
+class _PoolChannel(pyamqp.Channel):
+    """Acknowledges nothing once its connection is lost: RabbitMQ hands out the wake-up again.
 
+    Celery would log an error with a traceback for each wake-up that was under way.
+    """
+
+    def basic_ack(self, *args: Any, **kwargs: Any) -> None:
+        if self.connection is not None:
+            super().basic_ack(*args, **kwargs)
+
+
+class _PoolConnection(pyamqp.Connection):
+    Channel = _PoolChannel
+
+
+class _PoolTransport(pyamqp.Transport):
+    Connection = _PoolConnection
+
+
+class _PoolTLSTransport(pyamqp.SSLTransport):
+    Connection = _PoolConnection
+
+
+class _WakeTransport(pyamqp.Transport):
     Connection = WakeConnection
 
 
 class _WakeTLSTransport(pyamqp.SSLTransport):
-    """The same over TLS."""
-
     Connection = WakeConnection
 
 
@@ -189,3 +211,8 @@ PUBLISHER_TRANSPORTS: Final[dict[type[Any], type[Any]]] = {
     pyamqp.SSLTransport: _WakeTLSTransport,
 }
 """The transports of Paidup, by those of kombu in whose place they are used."""
+
+WORKER_TRANSPORTS: Final[dict[type[Any], type[Any]]] = {
+    pyamqp.Transport: _PoolTransport,
+    pyamqp.SSLTransport: _PoolTLSTransport,
+}

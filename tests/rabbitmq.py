@@ -125,11 +125,20 @@ class RabbitMq(Process):
 
     def block(self) -> None:
         """Raise the alarm of a server whose memory is full: it takes no message."""
-        self.control("set_vm_memory_high_watermark", "absolute", "1")
+        self._limit_memory("1", alarms="[_ | _]")
 
     def unblock(self) -> None:
         """End the alarm."""
-        self.control("set_vm_memory_high_watermark", "absolute", _ENOUGH_MEMORY)
+        self._limit_memory(f'"{_ENOUGH_MEMORY}"', alarms="[]")
+
+    def _limit_memory(self, limit: str, *, alarms: str) -> None:
+        """Set the limit, and wait for the alarms; the server looks at its memory now and then."""
+        self.control(
+            "eval",
+            f"vm_memory_monitor:set_vm_memory_high_watermark({{absolute, {limit}}}),"
+            " Wait = fun(Again) -> case rabbit_alarm:get_alarms() of"
+            f" {alarms} -> ok; _ -> timer:sleep(20), Again(Again) end end, Wait(Wait).",
+        )
 
     def queue_lengths(self) -> Mapping[str, int]:
         """Return the messages in each queue, those that workers hold included."""

@@ -16,6 +16,7 @@ from celery import Celery, current_app
 from ops.up.servers.redis_server import Redis
 from runtime.broker import DRAIN_TASK, QUEUE, Role, WakePublisher, make_celery
 from runtime.redis_broker import KEY_PREFIX
+from runtime.redis_connection import PrimaryConnection
 from runtime.settings import Settings, SettingsError
 from runtime.time_limits import BROKER_AGAIN_SECONDS, TASK_SECONDS
 
@@ -102,6 +103,14 @@ def test_tls_is_always_verified() -> None:
     assert sentinels.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
     assert _celery("redis://host/0").conf.broker_use_ssl is None
+
+
+def test_the_pool_of_publishers_has_connections_that_leave_a_former_primary() -> None:
+    app = _celery("redis://127.0.0.1:1/0")
+    with app.pool.acquire() as connection:
+        assert connection.transport.Channel.connection_class is PrimaryConnection
+    app.close()
+    kombu.pools.reset()
 
 
 class EnoughSeen(Exception):
