@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import kombu.pools
 import pytest
@@ -107,7 +108,8 @@ def test_tls_is_always_verified() -> None:
 
 def test_the_pool_of_publishers_has_connections_that_leave_a_former_primary() -> None:
     app = _celery("redis://127.0.0.1:1/0")
-    with app.pool.acquire() as connection:
+    pool: Any = app.pool
+    with pool.acquire() as connection:
         assert connection.transport.Channel.connection_class is PrimaryConnection
     app.close()
     kombu.pools.reset()

@@ -280,7 +280,8 @@ def test_a_killed_rabbitmq_fails_at_once_and_is_used_again_when_it_is_back(
 
 def test_the_pool_of_publishers_has_connections_with_these_bounds() -> None:
     app = _celery("amqp://host//")
-    with app.pool.acquire() as connection:
+    pool: Any = app.pool
+    with pool.acquire() as connection:
         assert connection.transport.Connection is WakeConnection
     app.close()
     kombu.pools.reset()

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kombu import Connection
@@ -91,7 +92,7 @@ def test_a_rabbitmq_that_takes_messages_is_in_order(server: RabbitMq) -> None:
 @pytest.mark.servers
 def test_a_queue_that_others_declared_with_other_properties_is_named(server: RabbitMq) -> None:
     with Connection(server.url) as connection:
-        channel = connection.default_channel
+        channel: Any = connection.default_channel
         channel.queue_delete("paidup.drain")
         channel.queue_declare("paidup.drain", durable=False, auto_delete=False)
         (finding,) = found(server.url)
@@ -118,7 +119,7 @@ def test_a_rabbitmq_that_refuses_its_user_is_named_without_the_password(
 
 
 @pytest.mark.servers
-def test_a_rabbitmq_that_is_full_is_told_from_one_that_is_away(server: RabbitMq) -> None:
+def test_a_rabbitmq_that_is_full_is_told_from_one_that_is_frozen(server: RabbitMq) -> None:
     server.block()
     (full,) = found(server.url)
     server.unblock()
