@@ -66,14 +66,15 @@ class BenchMachine:
         return f"{self.redis.url.rpartition('/')[0]}/{number}"
 
     @contextmanager
-    def stack(self, database_url: str, processes: int) -> Iterator[Stack]:
-        """Run Paidup as ``paidup up`` does, on an inbox without events."""
+    def stack(self, database_url: str, processes: int, **added: str) -> Iterator[Stack]:
+        """Run Paidup as ``paidup up`` does, on an inbox without events; settings may be added."""
         self.empty_redis()
         environ = {
             **_ENVIRON,
             "DATABASE_URL": database_url,
             "REDIS_URL": self.redis_url(),
             "PAIDUP_WORKER_PROCESSES": str(processes),
+            **added,
         }
         with Stack(self.folder / "paidup", environ, ports="free") as running:
             yield running

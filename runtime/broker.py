@@ -6,42 +6,28 @@ Messages are acknowledged late all the same: a worker then takes no more wake-up
 processes, and leaves the others to idle workers.
 """
 
-import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, Self
 
 import structlog
 from celery import Celery
 from celery.app.amqp import AMQP
-from kombu import Connection
-from kombu.transport import redis as kombu_redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from kombu.connection import Connection, ConnectionPool
+from kombu.transport.base import Transport
 
+from runtime import rabbitmq_broker, redis_broker
+from runtime.broker_url import is_rabbitmq_url, is_untried
 from runtime.error_text import describe
-from runtime.redis_connection import (
-    PrimaryConnection,
-    PrimarySentinelConnection,
-    PrimarySentinelSSLConnection,
-    PrimarySSLConnection,
-)
-from runtime.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url, scheme_of
 from runtime.settings import Settings, required
 from runtime.time_limits import (
     BROKER_AGAIN_SECONDS,
     BROKER_CONNECT_SECONDS,
-    BROKER_HEALTH_SECONDS,
-    BROKER_SENTINEL_SECONDS,
-    RESTORE_LOCK_SECONDS,
     TASK_SECONDS,
-    VISIBILITY_SECONDS,
-    WAKE_ANSWER_SECONDS,
     WAKE_CONNECT_SECONDS,
     WAKE_QUIET_SECONDS,
     WAKE_TURN_SECONDS,
-    WORKER_REDIS_SECONDS,
 )
 
 Publish = Callable[[str], bool]
@@ -56,72 +42,58 @@ FETCH_TASK: Final = "paidup.fetch"
 
 QUEUE: Final = "drain"
 FETCH_QUEUE: Final = "fetch"
-KEY_PREFIX: Final = "paidup:q:"
-"""The prefix of every Celery key in Redis; ``paidup:q:drain`` is the list of wake-ups."""
+CONTROL_EXCHANGE: Final = "paidup"
+"""Celery's remote control gets a name of its own (``paidup.pidbox``), since other applications may
+use the same broker."""
 
 Role = Literal["publisher", "worker"]
+Transports = Mapping[type[Transport], type[Transport]]
+"""The transports of Paidup, by those of kombu in whose place they are used."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class _QoS(kombu_redis.QoS):
-    """Leaves unacknowledged wake-ups where they are if the broker is gone.
+class _BrokerConnection(Connection):
+    """A connection to the broker by the transport of Paidup, if there is one for that broker."""
 
-    kombu puts them back when it closes a lost connection. If that fails too, it raises errors that
-    Celery does not expect (even ``AttributeError``), and the pool's main process ends. They return
-    by themselves when the visibility timeout is over.
-    """
+    transports: Transports
 
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        try:
-            super().restore_unacked_once(stderr)
-        except Exception as error:  # noqa: BLE001 - see above
-            log.info("wake-ups not put back", error=describe(error))
-
-    def ack(self, delivery_tag: str) -> None:
-        if not self.channel.closed:
-            super().ack(delivery_tag)
-
-
-class _Channel(kombu_redis.Channel):
-    QoS = _QoS
-    connection_class = PrimaryConnection
-    connection_class_ssl = PrimarySSLConnection
-
-
-class _Transport(kombu_redis.Transport):
-    Channel = _Channel
-
-
-class _SentinelChannel(kombu_redis.SentinelChannel):
-    QoS = _QoS
-    connection_class = PrimarySentinelConnection
-    connection_class_ssl = PrimarySentinelSSLConnection
-
-
-class _SentinelTransport(kombu_redis.SentinelTransport):
-    Channel = _SentinelChannel
-
-
-class _PrimaryConnection(Connection):
-    """A connection to the broker that is closed when its server is no longer the primary."""
-
-    def get_transport_cls(self) -> type[kombu_redis.Transport]:
-        """Return kombu's transport, with the connections that Paidup uses for the inbox."""
+    def get_transport_cls(self) -> type[Transport]:
+        """Return the transport for the broker's URL."""
         named: Any = super().get_transport_cls()
-        ours = {
-            kombu_redis.Transport: _Transport,
-            kombu_redis.SentinelTransport: _SentinelTransport,
-        }
-        return ours.get(named, named)  # type: ignore[no-any-return]
+        return self.transports.get(named, named)
+
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> ConnectionPool:  # noqa: N802 - kombu's
+        """Return a pool of connections like this one."""
+        return _Pool(self, limit, **kwargs)
 
 
-class _RetryingConnection(_PrimaryConnection):
+class _Pool(ConnectionPool):
+    """A pool whose connections have the class of its own; kombu's have kombu's transport."""
+
+    def new(self) -> Any:
+        return self.connection.clone()
+
+
+_OF_PUBLISHERS: Final[Transports] = {
+    **redis_broker.TRANSPORTS,
+    **rabbitmq_broker.PUBLISHER_TRANSPORTS,
+}
+_OF_WORKERS: Final[Transports] = {**redis_broker.TRANSPORTS, **rabbitmq_broker.WORKER_TRANSPORTS}
+
+
+class _PublisherConnection(_BrokerConnection):
+    transports = _OF_PUBLISHERS
+
+
+class _RetryingConnection(_BrokerConnection):
     """A connection to the broker that, once lost, is retried every second.
 
     Celery retries after 2 s, 4 s, ... 30 s and has no setting for it. An outage of half a minute
     would delay due events by another ten seconds.
     """
+
+    transports = _OF_WORKERS
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Self:
         """Wait for the broker, without limit."""
@@ -132,7 +104,7 @@ class _RetryingConnection(_PrimaryConnection):
 class _PublisherAmqp(AMQP):
     """The class from which Celery takes its connection class."""
 
-    Connection = _PrimaryConnection
+    Connection = _PublisherConnection
 
 
 class _WorkerAmqp(AMQP):
@@ -159,80 +131,44 @@ def make_celery(settings: Settings, *, role: Role) -> Celery:
     amqp = _WorkerAmqp if role == "worker" else _PublisherAmqp
     celery = _Celery("paidup", amqp=amqp, set_as_current=False)
     url = required(settings.broker_url, "CELERY_BROKER_URL")
-    celery.conf.update(_shared(url))
+    celery.conf.update(_SHARED)
     celery.conf.update(_PUBLISHER if role == "publisher" else _WORKER)
-    if is_sentinel_url(url):
-        options = celery.conf.broker_transport_options
-        celery.conf.broker_transport_options = options | _sentinel_options(read_sentinel_url(url))
+    celery.conf.update(_of_broker(url, role))
+    if role == "publisher":
+        celery.conf.broker_transport_options |= _ONE_TRY
     return celery
 
 
-def _sentinel_options(url: SentinelUrl) -> dict[str, Any]:
-    return {
-        "master_name": url.service,
-        "sentinel_kwargs": {
-            "socket_timeout": BROKER_SENTINEL_SECONDS,
-            "socket_connect_timeout": BROKER_SENTINEL_SECONDS,
-            "retry": Retry(NoBackoff(), 0),
-            **url.sentinel_options,
-        },
-    }
+def _of_broker(url: str, role: Role) -> dict[str, Any]:
+    if is_untried(url):
+        return {"broker_url": url}
+    is_worker = role == "worker"
+    if not is_rabbitmq_url(url):
+        return redis_broker.configuration(url, is_worker=is_worker)
+    return rabbitmq_broker.configuration(url, (QUEUE, FETCH_QUEUE), is_worker=is_worker)
 
 
-def _shared(url: str) -> dict[str, Any]:
-    return {
-        "broker_url": _for_kombu(url),
-        "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if _is_bare_tls(url) else None,
-        # A publish waits for its turn in ``WakePublisher``, never for a connection of the pool.
-        "broker_pool_limit": 2,
-        "result_backend": None,
-        "task_ignore_result": True,
-        "task_serializer": "json",
-        "accept_content": ["json"],
-        "task_default_queue": QUEUE,
-        "task_publish_retry": False,
-        "enable_utc": True,
-    }
-
-
-_TRANSPORT: Final = {
-    "global_keyprefix": KEY_PREFIX,
-    # The same in every process: the shortest one wins, because each process restores messages.
-    "visibility_timeout": VISIBILITY_SECONDS,
-    "socket_keepalive": True,
-    "retry_on_timeout": False,
-    "priority_steps": [0],
+_SHARED: Final[dict[str, Any]] = {
+    # A publish waits for its turn in ``WakePublisher``, never for a connection of the pool.
+    "broker_pool_limit": 2,
+    "result_backend": None,
+    "task_ignore_result": True,
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "task_default_queue": QUEUE,
+    "task_publish_retry": False,
+    "enable_utc": True,
+    "control_exchange": CONTROL_EXCHANGE,
 }
 
-_PUBLISHER: Final[dict[str, Any]] = {
-    "broker_connection_timeout": WAKE_CONNECT_SECONDS,
-    "broker_transport_options": {
-        **_TRANSPORT,
-        # A health check before the message could wait as long as the message itself.
-        "health_check_interval": 0,
-        "socket_timeout": WAKE_ANSWER_SECONDS,
-        "socket_connect_timeout": WAKE_CONNECT_SECONDS,
-        "max_retries": 0,
-        "interval_start": 0,
-        "interval_step": 0,
-        "interval_max": 0,
-    },
-}
+_PUBLISHER: Final[dict[str, Any]] = {"broker_connection_timeout": WAKE_CONNECT_SECONDS}
+
+_ONE_TRY: Final = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 _WORKER: Final[dict[str, Any]] = {
     "broker_connection_timeout": BROKER_CONNECT_SECONDS,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
-    "broker_transport_options": {
-        **_TRANSPORT,
-        "health_check_interval": BROKER_HEALTH_SECONDS,
-        "socket_timeout": WORKER_REDIS_SECONDS,
-        "socket_connect_timeout": BROKER_CONNECT_SECONDS,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "unacked_mutex_expire": RESTORE_LOCK_SECONDS,
-        "queue_order_strategy": "round_robin",
-    },
     "worker_pool": "prefork",
     "worker_prefetch_multiplier": 1,
     "worker_max_tasks_per_child": 2000,
@@ -250,20 +186,6 @@ _WORKER: Final[dict[str, Any]] = {
     "task_track_started": False,
     "task_store_errors_even_if_ignored": False,
 }
-
-
-def _for_kombu(url: str) -> str:
-    """Return the URL in kombu's spelling, which differs for sockets (``?db=1``) and sentinels."""
-    if is_sentinel_url(url):
-        return read_sentinel_url(url).for_kombu()
-    if scheme_of(url) != "unix":
-        return url
-    return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=", 1)
-
-
-def _is_bare_tls(url: str) -> bool:
-    # kombu enables TLS by options only; with rediss:// alone it would send plain text.
-    return scheme_of(url) in {"rediss", "rediss+sentinel"} and "ssl_" not in url.partition("?")[2]
 
 
 class WakePublisher:

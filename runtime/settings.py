@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runtime import sentinel_url, signing_secrets, webhook_path
+from runtime.broker_url import RABBITMQ_SCHEMES, UNTRIED_SCHEMES, doubts_of_broker
 from runtime.console_url import ConsoleUrl, read_console_url
 from runtime.oidc_settings import RoleRule, read_issuer, read_role_rules
 from runtime.server_url import check_url
@@ -307,8 +308,8 @@ def _default_worker_processes() -> str:
 
 
 _DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-_REDIS_SCHEMES = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
-_BROKER_SCHEMES = (*_REDIS_SCHEMES, "redis+socket")
+_INBOX_SCHEMES = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
+_BROKER_SCHEMES = (*_INBOX_SCHEMES, "redis+socket", *RABBITMQ_SCHEMES, *UNTRIED_SCHEMES)
 
 VARIABLES: tuple[Variable, ...] = (
     Variable(
@@ -357,7 +358,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         name="REDIS_URL",
         attribute="redis_url",
-        parse=_url(*_REDIS_SCHEMES),
+        parse=_url(*_INBOX_SCHEMES),
         default=None,
         secret=True,
         help="Redis that holds the inbox: `redis://`, `rediss://`, `unix://`, or"
@@ -370,8 +371,9 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_url(*_BROKER_SCHEMES),
         default=None,
         secret=True,
-        help="Broker that carries wake-ups to the workers, in the forms of `REDIS_URL`. Default:"
-        " `REDIS_URL`.",
+        doubts=doubts_of_broker,
+        help="Broker that carries wake-ups to the workers: RabbitMQ (`amqp://`, `amqps://`), or"
+        " Redis in the forms of `REDIS_URL`. Default: `REDIS_URL`.",
     ),
     Variable(
         name="PAIDUP_PLANS",

@@ -278,6 +278,10 @@ WAKE_ANSWER_SECONDS: Final = 0.5
 BROKER_SENTINEL_SECONDS: Final = 0.2
 """For an answer of a sentinel about the broker. It is shorter than connecting to the broker."""
 
+WAKE_KEPT_SECONDS: Final = 10.0
+"""After this RabbitMQ drops a wake-up that no worker took. It outlasts the time after which another
+is owed, and the run of a process that is busy with the one before."""
+
 WAKE_QUIET_SECONDS: Final = 2.0
 """After a failure no wake-up is sent for so long, so that no other request waits for the broker."""
 

@@ -22,11 +22,12 @@ from ops.samples.scenario import Event
 from ops.up.servers.process import Process
 from ops.up.servers.process_table import children_of, command_of
 from ops.up.stack import Stack
-from runtime.broker import KEY_PREFIX, QUEUE
+from runtime.broker import QUEUE
 from runtime.database.engine import conninfo_of
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.locks import number_of
 from runtime.metrics_room import FOLDER_PREFIX
+from runtime.redis_broker import KEY_PREFIX
 from workers.liveness import CLAIM_PREFIX
 
 HOUR_MS: Final = 3_600_000

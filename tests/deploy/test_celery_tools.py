@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ops.up.servers.ports import free_port
-from runtime.broker import KEY_PREFIX, QUEUE
+from runtime.broker import CONTROL_EXCHANGE, QUEUE
+from runtime.redis_broker import KEY_PREFIX
 from tests.workers.waiting import until
 from tests.workers.worker_process import WorkerSite, running
 
@@ -27,6 +28,7 @@ def test_the_configuration_has_the_prefix_of_the_workers_and_the_manual_shows_it
     manual = (ROOT / "docs" / "operations.md").read_text()
 
     assert values["broker_transport_options"] == {"global_keyprefix": KEY_PREFIX}
+    assert values["control_exchange"] == CONTROL_EXCHANGE
     assert "cd deploy/flower" in manual
     assert "inspect ping" in manual
     assert "(../deploy/flower/celeryconfig.py)" in manual

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ops.up.servers.redis_server import Redis
-from runtime.broker import KEY_PREFIX, QUEUE, make_celery
+from runtime.broker import QUEUE, make_celery
+from runtime.redis_broker import KEY_PREFIX
 from runtime.settings import Settings
 from tests.answer_times import answered_within
 from tests.faults.fault_env import FaultSite, ingesting, trickle, workers

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import kombu.pools
 import pytest
@@ -14,14 +15,9 @@ import redis
 from celery import Celery, current_app
 
 from ops.up.servers.redis_server import Redis
-from runtime.broker import (
-    DRAIN_TASK,
-    KEY_PREFIX,
-    QUEUE,
-    Role,
-    WakePublisher,
-    make_celery,
-)
+from runtime.broker import DRAIN_TASK, QUEUE, Role, WakePublisher, make_celery
+from runtime.redis_broker import KEY_PREFIX
+from runtime.redis_connection import PrimaryConnection
 from runtime.settings import Settings, SettingsError
 from runtime.time_limits import BROKER_AGAIN_SECONDS, TASK_SECONDS
 
@@ -108,6 +104,15 @@ def test_tls_is_always_verified() -> None:
     assert sentinels.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
     assert _celery("redis://host/0").conf.broker_use_ssl is None
+
+
+def test_the_pool_of_publishers_has_connections_that_leave_a_former_primary() -> None:
+    app = _celery("redis://127.0.0.1:1/0")
+    pool: Any = app.pool
+    with pool.acquire() as connection:
+        assert connection.transport.Channel.connection_class is PrimaryConnection
+    app.close()
+    kombu.pools.reset()
 
 
 class EnoughSeen(Exception):

@@ -113,6 +113,7 @@ from runtime.time_limits import (
     VISIBILITY_SECONDS,
     WAKE_ANSWER_SECONDS,
     WAKE_CONNECT_SECONDS,
+    WAKE_KEPT_SECONDS,
     WAKE_MESSAGE_SECONDS,
     WAKE_TURN_SECONDS,
     WORKER_REDIS_SECONDS,
@@ -133,7 +134,7 @@ NOT_LIMITS = frozenset(
         ("ingest/signature_counter.py", "MATCHED_SECONDS"),
         ("ingest/wrong_paths.py", "LOG_SECONDS"),
         ("ingest/wrong_paths.py", "REPORT_SECONDS"),
-        ("runtime/broker.py", "unacked_restore_interval"),  # a number of messages
+        ("runtime/redis_broker.py", "unacked_restore_interval"),  # a number of messages
         ("runtime/database/array_params.py", "_MICROSECOND"),
         ("runtime/database/deadline.py", "interval"),
         ("runtime/http/server.py", "_FOLD_SECONDS"),
@@ -321,6 +322,10 @@ def test_a_wake_up_that_was_lost_is_owed_again_soon() -> None:
 
     assert rises([sending, WAKE_MESSAGE_SECONDS, REGISTRATION.total_seconds()])
     assert LONGEST_WAIT_SECONDS < PERIOD_SECONDS
+
+
+def test_a_wake_up_is_dropped_when_another_is_owed_and_who_was_busy_is_free() -> None:
+    assert max(WAKE_MESSAGE_SECONDS, MAX_RUN_SECONDS) < WAKE_KEPT_SECONDS
 
 
 def test_a_pool_waits_longer_for_an_answer_of_the_broker_than_for_a_connection() -> None:
