@@ -67,6 +67,9 @@ LIBRARIES: Final = (
     "billing", "runtime/ledger", "runtime", "workers", "psycopg", "sqlalchemy", "redis", "json",
     "prometheus_client", "structlog",
 )  # fmt: skip
+DRAINER: Final = "where"
+"""The name under which the drainer of this process connects to PostgreSQL."""
+
 Cost = Mapping[str, float]
 """Processor seconds by kind of process."""
 
@@ -142,7 +145,8 @@ def _alone(servers: BenchMachine, events: int, rounds: int) -> Iterator[Table]:
     prepare(database)
     servers.empty_redis()
     watching = psycopg.connect(servers.postgres.admin_url, dbname="alone")
-    with _drainer(servers, database) as (inbox, drainer), watching as connection:
+    ours = drainer_here(servers.folder, database, servers.redis_url())
+    with ours as (inbox, drainer), watching as connection:
         reduce_gc()
         has_statements = _has_statements(connection)
         taken: list[Cost] = []
@@ -165,18 +169,21 @@ def _alone(servers: BenchMachine, events: int, rounds: int) -> Iterator[Table]:
 
 
 @contextmanager
-def _drainer(servers: BenchMachine, database: str) -> Iterator[tuple[Inbox, Drainer]]:
-    os.environ[FOLDER_VARIABLE] = str(servers.folder)
+def drainer_here(
+    folder: Path, database_url: str, redis_url: str
+) -> Iterator[tuple[Inbox, Drainer]]:
+    """Yield an inbox and its drainer in this process, which keeps its metrics in ``folder``."""
+    os.environ[FOLDER_VARIABLE] = str(folder)
     settings = Settings.from_env(
         {
-            "DATABASE_URL": database,
-            "REDIS_URL": servers.redis_url(),
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
             "STRIPE_WEBHOOK_SECRET": SECRET,
             "PAIDUP_PLANS": str(PLANS),
         }
     )
     inbox = Inbox(make_redis(settings, timeout=5.0, pool_size=4))
-    engine = make_engine(settings, application_name="where")
+    engine = make_engine(settings, application_name=DRAINER)
     try:
         yield (
             inbox,
@@ -185,7 +192,7 @@ def _drainer(servers: BenchMachine, database: str) -> Iterator[tuple[Inbox, Drai
                 inbox,
                 engine,
                 lambda: False,
-                Pulse(servers.folder / "pulse"),
+                Pulse(folder / "pulse"),
                 metrics=build_metrics(event_types=registry.HANDLED_TYPES),
                 max_run_seconds=600,
             ),
