@@ -23,7 +23,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 while read -r _ _ _ _ point options _; do
     case $point in /proc*|/sys*|/dev*{writable}) continue ;; esac
-    mount -o "remount,bind,ro,${{options#r[ow],}}" "$point"
+    mount -o "remount,bind,ro${{options#r?}}" "$point"
 done < /proc/self/mountinfo
 cd /tmp
 exec unshare --user --map-user={user} --map-group={group} -- setpriv --no-new-privs "$@"
@@ -31,11 +31,13 @@ exec unshare --user --map-user={user} --map-group={group} -- setpriv --no-new-pr
 _OUTER = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private")
 
 
-def boxes_work() -> bool:
-    """Return True if this machine lets us make such namespaces."""
+def boxes_work(paidup: Path) -> bool:
+    """Return True if this machine lets us make such namespaces, and they have our program."""
     if any(shutil.which(name) is None for name in ("unshare", "setpriv")):
         return False
-    probe = [*_OUTER, "sh", "-c", "mount -t tmpfs tmpfs /tmp && exec unshare --user true"]
+    temporary = {"volumes": "mount -t tmpfs tmpfs /tmp", "writable": "|/tmp"}
+    entering = _ENTERING.format(**temporary, user=os.getuid(), group=os.getgid())
+    probe = [*_OUTER, "sh", "-c", entering, "sh", "test", "-x", str(paidup)]
     return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 

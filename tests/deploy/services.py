@@ -13,7 +13,7 @@ from ops.send.delivery import sign
 
 
 def wait_until(reached: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not reached():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -39,12 +40,20 @@ def test_every_file_belongs_to_a_kustomization() -> None:
     assert present - used == beside
 
 
-def test_the_optional_components_are_offered_where_they_are_added() -> None:
-    offered = re.findall(r"# - (optional/\S+)", (KUBERNETES / "kustomization.yaml").read_text())
+def test_the_optional_components_are_offered_where_they_are_added(tmp_path: Path) -> None:
+    copy = shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    text = (copy / "kustomization.yaml").read_text()
+    offered = re.findall(r"# - (optional/\S+)", text)
+    (copy / "kustomization.yaml").write_text(text.replace("# - optional/", "- optional/"))
 
-    present = {f"optional/{path.name}" for path in (KUBERNETES / "optional").iterdir()}
+    with_all = build(copy).manifests
 
-    assert set(offered) == present
+    assert set(offered) == {f"optional/{path.name}" for path in (KUBERNETES / "optional").iterdir()}
+    assert len(with_all) == len(build(KUBERNETES).manifests) + len(offered)
+    assert {each["metadata"].get("namespace", each["kind"]) for each in with_all} == {
+        "paidup",
+        "Namespace",
+    }
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

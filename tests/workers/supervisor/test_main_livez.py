@@ -20,7 +20,7 @@ from runtime.schema import upgrade
 from runtime.settings import Settings
 from runtime.time_limits import LOOP_STILL_SECONDS
 from tests.workers.waiting import until
-from tests.workers.worker_process import WorkerSite
+from tests.workers.worker_process import WorkerSite, customers
 from workers.supervisor.main import Supervisor
 
 pytestmark = pytest.mark.servers
@@ -32,6 +32,7 @@ class SupervisorUnderTest:
     """A supervisor in this process, whose clock can be set forward and whose moves are counted."""
 
     def __init__(self, site: WorkerSite, folder: Path) -> None:
+        self.site = site
         self.port = free_port()
         environ = {**site.environ, "PAIDUP_WORKER_METRICS_BIND": f"127.0.0.1:{self.port}"}
         self.supervisor = Supervisor(Settings.from_env(environ), folder, SLEEPING_POOL)
@@ -67,10 +68,11 @@ def under_test(
     site.close()
 
 
-def test_a_supervisor_is_alive_while_both_servers_are_frozen(
+def test_a_supervisor_is_alive_while_its_pool_is_busy_and_both_servers_are_frozen(
     under_test: SupervisorUnderTest, own_postgres: Postgres, own_redis: Redis
 ) -> None:
     asked = []
+    under_test.site.accept(customers(range(1)))
     ends_at = time.monotonic() + 60
     own_postgres.freeze()
     own_redis.freeze()
