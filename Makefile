@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs picture screenshots lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs picture dashboard-pictures screenshots lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ docs: setup ## Write the pages of docs/ that are made from the code
 
 picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
 	$(BIN)/python -m bench.picture
+
+dashboard-pictures: setup ## Draw docs/pictures/dashboard-*.svg from the dashboards' own queries (ten minutes; needs Debian's prometheus)
+	$(BIN)/python -m bench.dashboards
 
 screenshots: browser-setup ## Take the pictures of the console in the README (ALL=FOLDER: every page, in five forms)
 	$(BIN)/python -m bench.screenshots $(if $(ALL),--all $(ALL))

@@ -51,3 +51,4 @@ def test_places_overlap_if_they_share_a_cell() -> None:
     assert not place.overlaps(PanelPlace(x=8, y=4, w=4, h=4))
     assert not place.overlaps(PanelPlace(x=4, y=8, w=4, h=4))
     assert not place.overlaps(PanelPlace(x=0, y=0, w=4, h=12))
+    assert not place.overlaps(PanelPlace(x=0, y=0, w=24, h=4))
