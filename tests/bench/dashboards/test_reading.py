@@ -1,4 +1,4 @@
-"""What Grafana's files say of panels is read as it is meant."""
+"""The reader takes what Grafana's files say of panels as it is meant."""
 
 from bench.dashboards.reading import (
     NAMES,
