@@ -13,7 +13,7 @@ SOURCES := paidup billing models runtime ingest workers ops migrations bench tes
 .PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs picture dashboard-pictures screenshots lock clean
 
 help: ## List every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Build .venv with the development tools from the hashed locks
 	@$(INSTALL) dev
