@@ -10,10 +10,10 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs drill picture screenshots lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots lock clean
 
 help: ## List every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Build .venv with the development tools from the hashed locks
 	@$(INSTALL) dev
@@ -80,6 +80,9 @@ bench-brokers: setup ## Wake-ups over RabbitMQ beside those over Redis (five min
 bench-burst: setup ## The longest answer to 20,000 events at once, and how many get a 503 (two minutes)
 	$(BIN)/python -m bench.burst
 
+bench-scaling: setup ## Let workers follow a load by the processes needed, and draw docs/scaling.svg (a quarter of an hour)
+	$(BIN)/python -m bench.scaling
+
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api
 
@@ -103,6 +106,9 @@ docs: setup ## Write the pages of docs/ that are made from the code
 
 picture: setup ## Draw docs/demo.svg, the picture in the README, from what the demo prints
 	$(BIN)/python -m bench.picture
+
+dashboard-pictures: setup ## Draw docs/pictures/dashboard-*.svg from the dashboards' own queries (ten minutes; needs Debian's prometheus)
+	$(BIN)/python -m bench.dashboards
 
 screenshots: browser-setup ## Take the pictures of the console in the README (ALL=FOLDER: every page, in five forms)
 	$(BIN)/python -m bench.screenshots $(if $(ALL),--all $(ALL))

@@ -72,8 +72,8 @@ class RedisHealth:
             if not unsafe:
                 raise
             # What is unsafe explains why the rest fails: a cluster, for example.
-            state = replace(self._last_known(), redis_unsafe=len(unsafe))
-            return (*unsafe, f"Redis: {describe(error)}"), state
+            known = replace(self._last_known(), redis_unsafe=len(unsafe))
+            return (*unsafe, f"Redis: {describe(error)}"), known
         if self._confirm_replicas is None:
             return (*self._unsafe, *_fullness(info)), state
         behind, confirmed = _confirmed(self._confirm_replicas)

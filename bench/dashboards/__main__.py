@@ -37,7 +37,7 @@ WARMING: Final = 30.0
 """Seconds until rates are known, which are not drawn."""
 RATE_OVER: Final = "30s"
 _NO_RECEIVER: Final = "http://127.0.0.1:9/"
-"""Nothing listens at this port, so that notifications fail and the overview shows it."""
+"""Nothing listens at this port: a picture notifies no one."""
 
 
 @click.command()

@@ -29,7 +29,7 @@ def state_of(backlog: Backlog) -> SharedState:
 class LastNeed:
     """The processes needed as they were read last, for the time in which Redis does not answer.
 
-    Whoever starts and stops workers by this number then leaves them as they are. After a while it
+    An autoscaler that goes by this number then leaves the workers as they are. After a while it
     is no longer known, so that a process which alone has lost Redis does not outvote the others.
     """
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
@@ -118,6 +119,18 @@ def test_each_section_that_a_panel_names_is_one_of_operations(dashboard: Grafana
 
     assert named
     assert named - anchors == set()
+
+
+@of_each
+def test_the_page_shows_a_picture_of_it_as_it_is(dashboard: GrafanaDashboard) -> None:
+    name = f"pictures/dashboard-{dashboard.name}.svg"
+    picture = ET.fromstring((ROOT / "docs" / name).read_text())  # noqa: S314 - our own
+
+    drawn = [text for text in picture.itertext() if text.strip()]
+    titles = [panel.title for panel in dashboard.panels]
+    assert drawn[0] == dashboard.title
+    assert [title for title in titles if title not in drawn] == []
+    assert f"]({name})" in (ROOT / "docs" / "deploy.md").read_text()
 
 
 @of_each

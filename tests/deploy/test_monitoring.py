@@ -136,6 +136,21 @@ def test_debian_s_programs_find_no_fault_in_the_configuration(tmp_path: Path) ->
 
 
 @needs_monitoring
+def test_the_integration_that_the_page_shows_is_one_that_alertmanager_takes(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(receivers:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    shipped = (DEPLOY / "alertmanager/alertmanager.yml").read_text()
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(shipped.partition("receivers:\n")[0] + shown)
+
+    done = subprocess.run(
+        ["amtool", "check-config", str(path)], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@needs_monitoring
 @pytest.mark.parametrize(
     ("labels", "receiver"),
     [

@@ -42,7 +42,7 @@ def test_decimals_of_the_panel_round_the_value() -> None:
 def test_a_value_that_has_a_text_is_shown_by_it_but_not_at_the_axis() -> None:
     panel = mapped(CLOSED, LONG)
 
-    assert [format_value(value, panel) for value in (0, 1, 2, 100, inf)] == [
+    assert [format_value(value, panel) for value in (0.0, 1.0, 2.0, 100.0, inf)] == [
         "closed",
         "open",
         "2",

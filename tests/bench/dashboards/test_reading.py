@@ -1,4 +1,4 @@
-"""What Grafana's files say of panels is read as it is meant."""
+"""The reader takes what Grafana's files say of panels as it is meant."""
 
 from bench.dashboards.reading import (
     NAMES,
@@ -51,3 +51,4 @@ def test_places_overlap_if_they_share_a_cell() -> None:
     assert not place.overlaps(PanelPlace(x=8, y=4, w=4, h=4))
     assert not place.overlaps(PanelPlace(x=4, y=8, w=4, h=4))
     assert not place.overlaps(PanelPlace(x=0, y=0, w=4, h=12))
+    assert not place.overlaps(PanelPlace(x=0, y=0, w=24, h=4))
