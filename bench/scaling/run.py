@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import psycopg
+from redis.exceptions import RedisError
 
 from bench.scaling.autoscaler import Autoscaler, ScalingRules
 from bench.scaling.plan import LoadPlan
@@ -73,7 +74,7 @@ class ScalingRun:
                 began = time.monotonic()
                 with self._sent(began):
                     self._watch(autoscaler, began)
-            self.site.until_drained()
+                until(self._is_drained, why=f"drained; see {self.site.log}")
         finally:
             if self._frozen:
                 self.postgres.thaw()
@@ -90,6 +91,9 @@ class ScalingRun:
             self._look(now, autoscaler)
             self._scale(autoscaler.workers)
             time.sleep(_LOOK_SECONDS)
+
+    def _is_drained(self) -> bool:
+        return self.site.inbox.backlog().events == len(self.site.inbox.pending([POISON]))
 
     def _is_at_rest(self, autoscaler: Autoscaler) -> bool:
         return autoscaler.workers == self.rules.fewest and self.samples[-1].backlog == 0
@@ -148,7 +152,11 @@ class ScalingRun:
             thread.join()
 
     def _accept(self, envelope: Envelope) -> list[str]:
-        return self.site.accept([envelope])
+        """Accept an event; send it again where Redis did not answer in time, as Stripe does."""
+        while True:
+            with suppress(RedisError):
+                return self.site.accept([envelope])
+            time.sleep(_LOOK_SECONDS)
 
     @contextmanager
     def _poisoned(self) -> Iterator[None]:

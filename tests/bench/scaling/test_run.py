@@ -27,12 +27,12 @@ FREEZE_AND_AFTER = 40.0
 
 
 def assert_nobody_was_charged(site: WorkerSite, run: ScalingRun) -> None:
-    """Assert that each event was settled once at its first attempt, and only the poison failed."""
-    assert site.settled() == Counter([*run.ids, POISON])
+    """Assert that each event was settled once at its first attempt; only the poison was not."""
+    assert site.settled() == Counter(run.ids)
     with site.engine.connect() as connection:
         charged = connection.scalars(sa.select(StripeEvent.id).where(StripeEvent.attempts > 1))
-        assert set(charged) == {POISON}
-    assert site.dead() == []
+        assert set(charged) == set()
+    assert {letter.event_id for letter in site.dead()} <= {POISON}
 
 
 def assert_it_rose_and_fell(run: ScalingRun, autoscaler: Autoscaler) -> None:
