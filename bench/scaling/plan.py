@@ -59,14 +59,14 @@ class LoadPlan:
 
 RISE_AND_FALL: Final = LoadPlan(
     phases=[
-        LoadPhase(seconds=30, first=20, last=20),
-        LoadPhase(seconds=300, first=20, last=300),
-        LoadPhase(seconds=60, first=300, last=300),
-        LoadPhase(seconds=60, first=300, last=100),
-        LoadPhase(seconds=60, first=100, last=100, burst=3000),
-        LoadPhase(seconds=45, first=100, last=0),
+        LoadPhase(seconds=20, first=20, last=20),
+        LoadPhase(seconds=240, first=20, last=260),
+        LoadPhase(seconds=45, first=260, last=260),
+        LoadPhase(seconds=40, first=260, last=100),
+        LoadPhase(seconds=30, first=100, last=100, burst=3000),
+        LoadPhase(seconds=20, first=100, last=0),
     ],
-    frozen_at=345,
+    frozen_at=270,
     frozen_seconds=8,
 )
 """One process of a distant database is enough for its beginning, and several for its middle."""

@@ -28,6 +28,16 @@ def test_it_follows_a_value_that_rises_and_takes_one_step_a_minute() -> None:
     assert list(minutes([1, 2, 2, 5, 6])) == [1, 2, 2, 5, 6]
 
 
+def test_a_value_counts_until_the_next_poll() -> None:
+    values = iter([2, 3])
+    autoscaler = Autoscaler(RULES, lambda: next(values))
+
+    for look in range(5):
+        autoscaler.look(look * SYNC_SECONDS)
+
+    assert autoscaler.changes == [(0.0, 1), (60.0, 1)]
+
+
 def test_it_goes_down_only_when_the_value_has_been_low_for_the_whole_window() -> None:
     assert list(minutes([8, 8, 2, 2, 2, 2, 8, *[2] * 6]))[1:] == [*[8] * 11, 4]
 

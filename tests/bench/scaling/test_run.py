@@ -27,12 +27,12 @@ FREEZE_AND_AFTER = 40.0
 
 
 def assert_nobody_was_charged(site: WorkerSite, run: ScalingRun) -> None:
-    """Assert that each event was settled once at its first attempt, and only the poison failed."""
-    assert site.settled() == Counter([*run.ids, POISON])
+    """Assert that each event was settled once at its first attempt; only the poison was not."""
+    assert site.settled() == Counter(run.ids)
     with site.engine.connect() as connection:
         charged = connection.scalars(sa.select(StripeEvent.id).where(StripeEvent.attempts > 1))
-        assert set(charged) == {POISON}
-    assert site.dead() == []
+        assert set(charged) == set()
+    assert {letter.event_id for letter in site.dead()} <= {POISON}
 
 
 def assert_it_rose_and_fell(run: ScalingRun, autoscaler: Autoscaler) -> None:
@@ -52,11 +52,11 @@ def assert_a_minute_apart(autoscaler: Autoscaler, faster: float = 1.0) -> None:
 def test_workers_follow_a_load_and_nobody_is_charged_for_it(
     own_postgres: Postgres, own_redis: Redis, tmp_path: Path
 ) -> None:
-    """Run all six times as fast, since CI has no quarter of an hour for it.
+    """Run all twenty times as fast, since CI has no quarter of an hour for it.
 
     Workers start no faster, so the long form alone shows how old events become.
     """
-    faster = 6.0
+    faster = 20.0
     with scaling_site(own_postgres, own_redis, tmp_path) as site:
         run, autoscaler = run_on(
             site, own_postgres, RISE_AND_FALL.faster(faster), RULES.faster(faster)
