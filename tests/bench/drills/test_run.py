@@ -25,6 +25,9 @@ pytestmark = [
 QUICK = ("down", "dead-letters")
 """The drills of a run without the slow tests, in which time is short."""
 
+BUSY_MACHINE = frozenset({"PaidupDown", "PaidupTooFewWorkers"})
+"""Alerts that are pending for a moment where a scrape takes long, or a backlog is served late."""
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[StackUnderTest]:
@@ -40,7 +43,7 @@ def check(drill: Drill, system: StackUnderTest) -> None:
     said: list[str] = []
     others = carry_out(drill, system.stack.data_dir, say=said.append)
 
-    assert others <= drill.along, said
+    assert others <= drill.along | BUSY_MACHINE, said
     shown = [line for line in said if drill.alert in line or "runbook" in line]
     assert [line for line in shown if "docs/operations.md#" in line], said
     assert said[-1].startswith("nothing is left")
