@@ -122,8 +122,13 @@ class _NoFile:
 
 
 def count_in_lasting_files() -> None:
-    """Make prometheus_client use ``LastingValues`` in this process; call it before any metric."""
+    """Make prometheus_client use ``LastingValues`` in this process; call it before any metric.
+
+    The library looks for a folder when Python imports it. A process that claimed its folder itself,
+    as the worker's supervisor does, imported it before.
+    """
     _library.MmapedDict = LastingValues
+    _library.ValueClass = _library.get_value_class()
 
 
 def _make(path: Path, content: bytes = bytes(_FIRST_BYTES)) -> None:

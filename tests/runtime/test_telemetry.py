@@ -100,6 +100,24 @@ class TestMetrics:
 
         assert b'{result="accepted"} 0.0' in generate_latest(build_metrics().registry)
 
+    def test_a_process_that_claims_its_folder_itself_counts_there_too(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", _CLAIM_AND_COUNT, str(tmp_path / "metrics")]
+        scrape = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True).stdout
+
+        assert series(scrape)["billing_inbox_went_back_total"] == [({}, 1.0)]
+
+
+_CLAIM_AND_COUNT = """
+import os, sys
+from pathlib import Path
+from runtime.metrics_files import claimed_folder
+from runtime.telemetry import build_metrics, render
+with claimed_folder(Path(sys.argv[1]), os.environ):
+    metrics = build_metrics()
+    metrics.inbox_went_back.inc()
+    sys.stdout.buffer.write(render(metrics))
+"""
+
 
 class TestSharedState:
     def test_each_scrape_shows_the_known_values(self) -> None:
