@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-search first-run docs drill picture screenshots lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs drill picture screenshots lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-growth: setup ## What one further event costs a party with a long past (so
 
 bench-burst: setup ## The longest answer to 20,000 events at once, and how many get a 503 (two minutes)
 	$(BIN)/python -m bench.burst
+
+bench-scaling: setup ## Let workers follow a load by the processes needed, and draw docs/scaling.svg (a quarter of an hour)
+	$(BIN)/python -m bench.scaling
 
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api

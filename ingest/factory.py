@@ -36,7 +36,7 @@ from runtime.inbox.wrong_paths import WrongPaths
 from runtime.redis_client import make_redis
 from runtime.redis_connection import Generation
 from runtime.settings import Settings
-from runtime.sizing.shared import state_of
+from runtime.sizing.shared import LastNeed, state_of
 from runtime.telemetry import (
     Metrics,
     SharedState,
@@ -124,11 +124,12 @@ def _health(settings: Settings, generation: Generation) -> RedisHealth:
     redis = make_redis(settings, timeout=INGEST_REDIS_SECONDS, pool_size=2, generation=generation)
     inbox = Inbox(redis, replicas=settings.redis_replicas)
     measure = RoomMeasure(redis, limit=settings.inbox_limit)
+    last = LastNeed()
 
     def shared_state() -> SharedState:
         room = measure.note()
         return replace(
-            state_of(inbox.backlog()),
+            last.remember(state_of(inbox.backlog())),
             inbox_bytes_each=room.bytes_each,
             inbox_bytes_left=room.bytes_left,
             inbox_growth=room.growth,
@@ -142,5 +143,6 @@ def _health(settings: Settings, generation: Generation) -> RedisHealth:
         shared_state=shared_state,
         monotonic=monotonic,
         reconnect=generation.end,
+        last_known=last.state,
         confirm_replicas=inbox.confirm_replicas if settings.redis_replicas else None,
     )

@@ -29,14 +29,19 @@ class RedisHealth:
         shared_state: Callable[[], SharedState],
         monotonic: Callable[[], float],
         reconnect: Callable[[], None] = lambda: None,
+        last_known: Callable[[], SharedState] = SharedState,
         confirm_replicas: Callable[[], int] | None = None,
     ) -> None:
-        """Call ``reconnect`` where a replica answers; ``confirm_replicas`` raises if one lags."""
+        """Call ``reconnect`` where a replica answers; ``confirm_replicas`` raises if one lags.
+
+        ``last_known`` returns the state of which Redis need not be asked.
+        """
         self._info = info
         self._durability_problems = durability_problems
         self._shared_state = shared_state
         self._monotonic = monotonic
         self._reconnect = reconnect
+        self._last_known = last_known
         self._confirm_replicas = confirm_replicas
         self._server: tuple[str, str] | None = None
         self._unsafe: tuple[str, ...] = ()
@@ -48,7 +53,7 @@ class RedisHealth:
         try:
             reasons, self.state = self._probe()
         except BaseException:
-            self.state = SharedState()
+            self.state = self._last_known()
             raise
         return reasons
 
@@ -60,14 +65,15 @@ class RedisHealth:
         if role != "master":
             # The old primary, which lives on. The next probe may reach the new one.
             self._reconnect()
-            return self._unsafe, SharedState(redis_unsafe=len(unsafe))
+            return self._unsafe, replace(self._last_known(), redis_unsafe=len(unsafe))
         try:
             state = replace(self._shared_state(), redis_unsafe=len(unsafe))
         except RedisError as error:
             if not unsafe:
                 raise
             # What is unsafe explains why the rest fails: a cluster, for example.
-            return (*unsafe, f"Redis: {describe(error)}"), SharedState(redis_unsafe=len(unsafe))
+            known = replace(self._last_known(), redis_unsafe=len(unsafe))
+            return (*unsafe, f"Redis: {describe(error)}"), known
         if self._confirm_replicas is None:
             return (*self._unsafe, *_fullness(info)), state
         behind, confirmed = _confirmed(self._confirm_replicas)

@@ -157,6 +157,25 @@ GROWTH_SPAN: Final = timedelta(seconds=60)
 """The age up to which a note tells how fast the inbox grows. It outlasts many notes, so that a
 burst of a second does not count as a rate."""
 
+ARRIVAL_SPAN: Final = timedelta(seconds=15)
+"""The age from which a note tells how many events arrive a second. It outlasts a few notes, so that
+single events are no rate, and is so short that a rising load is known before it is a backlog."""
+
+TARGET_AGE_SECONDS: Final = 10.0
+"""The age of the oldest due event that workers are to keep below. Above it they are behind."""
+
+SETTLING_SECONDS: Final = 4.0
+"""From one settled event to the next while several are claimed: if it takes longer, PostgreSQL does
+not answer, and more workers would wait with the others. It outlasts ``DECIDING_SECONDS`` and the
+wait for a lock, and is shorter than the wait for a server that froze."""
+
+STALE_NEED_SECONDS: Final = 300.0
+"""For which a process repeats the number of processes needed that it read before Redis fell silent.
+It outlasts a failover of Redis."""
+
+SHARED_BACKLOG_SECONDS: Final = 2.0
+"""Between two looks of the console at the backlog, for its metrics."""
+
 RETRY_AFTER_SECONDS: Final = 5
 """What a 503 asks its client to wait: longer than the breaker needs to close after an outage."""
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from runtime.failures.ports import ConflictInbox
 from runtime.inbox.entries import Breaker, Claim, Closed, Deferred, Finished, Parked, Sweep
 from runtime.inbox.fetch_lane import Deferral
+from runtime.inbox.service_times import BatchTime
 
 
 class ClaimQueue(Protocol):
@@ -25,7 +26,9 @@ class ClaimedEvents(Protocol):
 
     def heartbeat(self, token: str) -> bool: ...
 
-    def finish(self, token: str, finished: Sequence[Finished]) -> Closed: ...
+    def finish(
+        self, token: str, finished: Sequence[Finished], took: BatchTime | None = None
+    ) -> Closed: ...
 
     def park(self, token: str, parked: Sequence[Parked]) -> int: ...
 

@@ -3,8 +3,8 @@
 import json
 import subprocess
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -101,15 +101,16 @@ class PrometheusServer(Process):
         groups = self._get("rules")["groups"]
         return min(datetime.fromisoformat(each["lastEvaluation"]) for each in groups)
 
-    def add_target(self, job: str, url: str) -> None:
-        """Scrape one more process."""
+    @contextmanager
+    def scraping(self, job: str, url: str) -> Iterator[None]:
+        """Scrape one more process for the time of a block."""
         self._targets[job].append(url)
         self._write_targets(job)
-
-    def remove_target(self, job: str, url: str) -> None:
-        """Scrape it no longer."""
-        self._targets[job].remove(url)
-        self._write_targets(job)
+        try:
+            yield
+        finally:
+            self._targets[job].remove(url)
+            self._write_targets(job)
 
     def active(self) -> Mapping[str, ActiveAlert]:
         """Return the alerts that are pending or firing, by name."""

@@ -31,24 +31,23 @@ def status(*, watch: bool, as_json: bool) -> int:
         _watch(settings, as_json=as_json)
         return 0
     overview = take_overview(settings)
-    _print(overview, None, as_json=as_json)
+    _print(overview, as_json=as_json)
     return 1 if overview.troubles else 0
 
 
 def _watch(settings: Settings, *, as_json: bool) -> None:
-    interruption, before = Interruption(), None
+    interruption = Interruption()
     with suppress(Interrupted):
         while True:
-            overview = take_overview(settings, before=before)
+            overview = take_overview(settings)
             if not as_json:
                 click.clear()  # It does nothing in a pipe.
-            _print(overview, before, as_json=as_json)
-            before = overview
+            _print(overview, as_json=as_json)
             interruption.pause(_SECONDS)
 
 
-def _print(overview: Overview, before: Overview | None, *, as_json: bool) -> None:
+def _print(overview: Overview, *, as_json: bool) -> None:
     if as_json:
         print_json(as_document(overview))
     else:
-        print_overview(overview, before)
+        print_overview(overview)

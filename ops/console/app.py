@@ -1,9 +1,11 @@
 """The Flask application of the console: the read API, its document, pages, probes and metrics."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 import structlog
 from flask import Blueprint, Flask, Response, request
+from prometheus_client.registry import Collector
 from werkzeug.routing import BaseConverter
 
 from ops.console.pages.error_pages import wants_page
@@ -33,6 +35,7 @@ def create_app(
     pages: ConsolePages,
     metrics: Metrics,
     breaker: CircuitBreaker,
+    shared: Sequence[Collector] = (),
 ) -> Flask:
     """Build the console as a WSGI application; the caller has to run the breaker's probe."""
     templates = str(files("ops.console") / "templates")
@@ -50,7 +53,7 @@ def create_app(
     def described() -> Response:
         return Response(description, mimetype="application/json")
 
-    app.register_blueprint(probe_routes(breaker, metrics, not_ready=NOT_READY))
+    app.register_blueprint(probe_routes(breaker, metrics, *shared, not_ready=NOT_READY))
     errors = pages.register(app)
 
     @app.errorhandler(Exception)

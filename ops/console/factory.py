@@ -15,6 +15,7 @@ from flask import Flask
 from ops.console.access.console_access import access_of, start_closing_windows
 from ops.console.admission import Admission
 from ops.console.app import create_app
+from ops.console.backlog import report_backlog
 from ops.console.changes import Changes
 from ops.console.connections import ask, hasty_engine, page_engine
 from ops.console.entitlements import Entitlements
@@ -99,6 +100,7 @@ def start_process(settings: Settings, port: int, launcher: int) -> Flask:
         pages=_pages(settings),
         metrics=metrics,
         breaker=breaker,
+        shared=report_backlog(settings),
     )
     reduce_gc()
     return app

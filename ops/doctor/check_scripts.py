@@ -27,6 +27,7 @@ from runtime.inbox.recent import RecentEvents
 from runtime.inbox.replicas import TooFewReplicas
 from runtime.inbox.room import RoomMeasure
 from runtime.inbox.scripts import Scripts
+from runtime.inbox.service_times import CLASSES, BatchTime
 from runtime.inbox.signatures import SignatureRecord
 from runtime.inbox.wrong_paths import WrongPaths
 
@@ -39,14 +40,16 @@ _EVENTS: Final = 6
 _OWNER: Final = "doctor"
 _FETCHER: Final = "doctor-fetch"
 _EPOCH: Final = "doctor"
+_TOOK: Final = BatchTime(events=1, seconds=0.01)
 
 _NAMES: Final = (
-    *("apart", "breaker", "breaker:fetch", "claims", "clock", "conflicts", "counters"),
+    *("apart", "arrivals", "breaker", "breaker:fetch", "claims", "clock", "conflicts", "counters"),
     *(HOUR.key, DAY.key),
     *("database:epoch", "drainers", "epoch", "event:body", "event:meta", "fetch:health"),
     *("fetch:wakes", "fetchers", "held", "history", "index", "index:fetch", "index:replay"),
     *("lost:accepts", "parked", "parked:fetch", "ready:fetch", "ready:live", "ready:replay"),
     *("resting", "settled", "settled:bodies", "settled:state", "signatures", "sizes", "sweeper"),
+    *(f"service:{size}" for size in CLASSES),
     *("unknown", "workers", "wrong_paths", f"claim:{_OWNER}", f"claim:{_FETCHER}"),
 )
 """Every key that the scripts may write, but for those of each event. A scan would take long."""
@@ -176,7 +179,7 @@ class InboxRehearsal:
         yield "announce", lambda: inbox.announce(_OWNER, 1)
         yield "claim", self._claim
         yield "heartbeat", lambda: inbox.heartbeat(_OWNER)
-        yield "finish", lambda: inbox.finish(_OWNER, [_finished(self._events[0])])
+        yield "finish", lambda: inbox.finish(_OWNER, [_finished(self._events[0])], _TOOK)
         yield "park", lambda: inbox.park(_OWNER, [_parked(keys[1])])
         yield "suspect", lambda: inbox.suspect(_OWNER, keys[2:3])
         yield "set_apart", lambda: inbox.set_apart(_OWNER, keys[3:4])

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ops.doctor.findings import Finding, State
 from ops.status.breaker import describe_workers
 from ops.status.overview import Overview
 from ops.terminal.formats import format_count, format_duration, format_rate
 from runtime.inbox.entries import Backlog
-
-LATE_SECONDS: Final = 10.0
-"""Above this age of the oldest due event the workers are behind."""
+from runtime.time_limits import TARGET_AGE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,7 @@ def _troubles(seen: Overview) -> Iterator[str]:
 
 def _late(seen: Overview) -> str | None:
     inbox, need = seen.inbox, seen.need
-    if inbox is None or not inbox.due or inbox.waiting_seconds <= LATE_SECONDS:
+    if inbox is None or not inbox.due or inbox.waiting_seconds <= TARGET_AGE_SECONDS:
         return None
     waits = f"The oldest due event has waited for {format_duration(inbox.waiting_seconds)}"
     if need and need.processes > inbox.processes:

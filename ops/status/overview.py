@@ -32,16 +32,15 @@ from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soo
 from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
 from runtime.settings import Settings
-from runtime.sizing.need import Need, estimate_need, measuring_window, rate_of_each
+from runtime.sizing.need import Need, estimate_need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseCounts:
-    """Counts from the database; ``meanwhile`` were settled while the oldest due event waited."""
+    """Counts from the database."""
 
     last_minute: int
     last_hour: int
-    meanwhile: int
     letters: Mapping[str, int]
     catalogue_version: int | None
     unfetched: int
@@ -92,17 +91,16 @@ class Overview:
     """Open reports of lost data, also those that only Redis knows of."""
 
 
-def take_overview(settings: Settings, *, before: Overview | None = None) -> Overview:
-    """Read the numbers now; ``before`` is an earlier overview, to measure the arrival rate."""
+def take_overview(settings: Settings) -> Overview:
+    """Read the numbers now."""
     troubles: dict[str, str] = {}
     counts = _redis(settings, troubles)
     inbox = counts.backlog
-    busy = measuring_window(inbox.waiting_seconds) if inbox else None
-    database = _database(settings, busy, troubles)
+    database = _database(settings, troubles)
     return Overview(
         inbox=inbox,
         room=counts.room,
-        need=_need(inbox, database, busy, before) if inbox else None,
+        need=estimate_need(inbox) if inbox else None,
         database=database,
         troubles=troubles,
         mismatches=counts.mismatches,
@@ -128,15 +126,13 @@ def _redis(settings: Settings, troubles: dict[str, str]) -> RedisCounts:
     return RedisCounts()
 
 
-def _database(
-    settings: Settings, busy: float | None, troubles: dict[str, str]
-) -> DatabaseCounts | None:
+def _database(settings: Settings, troubles: dict[str, str]) -> DatabaseCounts | None:
     if settings.database_url is None:
         troubles["postgresql"] = "DATABASE_URL is not set: set it to see settled events"
         return None
     try:
         with connections.open_snapshot(settings, application="status", patient=False) as connection:
-            return _read(connection, busy)
+            return _read(connection)
     except (CommandFailed, UnusableDatabaseUrl) as error:
         troubles["postgresql"] = str(error)
     except SQLAlchemyError as error:
@@ -144,14 +140,13 @@ def _database(
     return None
 
 
-def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
+def _read(connection: Connection) -> DatabaseCounts:
     at = database_now(connection)
     counts = select(DeadLetter.state, func.count()).group_by(DeadLetter.state)
     letters = {state: number for state, number in connection.execute(counts)}  # noqa: C416 - rows
     return DatabaseCounts(
         last_minute=settled_since(connection, at - timedelta(minutes=1)),
         last_hour=settled_since(connection, at - timedelta(hours=1)),
-        meanwhile=settled_since(connection, at - timedelta(seconds=busy)) if busy else 0,
         letters={state: letters.get(state, 0) for state in STATES},
         catalogue_version=connection.scalar(select(func.max(StoredCatalogue.version))),
         unfetched=count_unfetched(connection),
@@ -162,26 +157,3 @@ def _read(connection: Connection, busy: float | None) -> DatabaseCounts:
         behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
     )
-
-
-def _need(
-    inbox: Backlog, database: DatabaseCounts | None, busy: float | None, before: Overview | None
-) -> Need:
-    settled = database.meanwhile if database else 0
-    return estimate_need(
-        backlog=inbox.due + inbox.claimed,
-        arriving=arrival_rate(before.inbox if before else None, inbox),
-        rate=rate_of_each(settled=settled, seconds=busy, processes=inbox.processes),
-    )
-
-
-def arrival_rate(before: Backlog | None, after: Backlog) -> float:
-    """Return the events per second that arrived between two overviews, 0 if there is only one."""
-    if before is None or after.at <= before.at:
-        return 0.0
-    seconds = (after.at - before.at).total_seconds()
-    came = sum(
-        after.counters.get(name, 0) - before.counters.get(name, 0)
-        for name in ("accepted", "readmitted")
-    )
-    return max(came, 0) / seconds

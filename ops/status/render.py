@@ -5,7 +5,7 @@ from functools import partial
 
 from ops.status.breaker import describe_breaker, describe_workers
 from ops.status.losses import describe_accepts, describe_database, losses_document
-from ops.status.overview import DatabaseCounts, Overview, arrival_rate
+from ops.status.overview import DatabaseCounts, Overview
 from ops.status.refused import describe_mismatches, describe_wrong_path
 from ops.status.room import describe_room, room_document
 from ops.terminal.command_name import with_command_name
@@ -15,7 +15,7 @@ from ops.terminal.output import Json, pick_fields, print_pairs, to_json
 from runtime.inbox.entries import Backlog, Lane
 from runtime.ledger.maintenance.archive_updates import UpdateProgress
 from runtime.ledger.maintenance.outdated import OutdatedCount
-from runtime.sizing.need import TARGET_SECONDS, Need
+from runtime.sizing.need import Need
 
 
 def as_document(seen: Overview) -> Json:
@@ -79,12 +79,12 @@ def _updates_document(updates: Sequence[UpdateProgress]) -> Json:
 _events = partial(format_count, noun="event")
 
 
-def print_overview(seen: Overview, before: Overview | None) -> None:
+def print_overview(seen: Overview) -> None:
     """Print one line for each number."""
-    print_pairs((name, with_command_name(says)) for name, says in _rows(seen, before))
+    print_pairs((name, with_command_name(says)) for name, says in _rows(seen))
 
 
-def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
+def _rows(seen: Overview) -> Iterator[tuple[str, str]]:
     yield from seen.troubles.items()
     yield from (("lost", describe_database(loss)) for loss in seen.losses.database)
     yield from (("lost", describe_accepts(loss)) for loss in seen.losses.accepts)
@@ -96,7 +96,7 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
         yield "signatures", describe_mismatches(seen.mismatches)
     yield from (("disk", describe_disk(disk)) for disk in seen.disks)
     if seen.inbox and seen.need:
-        yield from _inbox_rows(seen.inbox, before)
+        yield from _inbox_rows(seen.inbox)
         if seen.room:
             yield "room", describe_room(seen.room)
         yield from _worker_rows(seen.need, seen.inbox)
@@ -104,7 +104,7 @@ def _rows(seen: Overview, before: Overview | None) -> Iterator[tuple[str, str]]:
         yield from _database_rows(seen.database)
 
 
-def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, str]]:
+def _inbox_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
     yield "as of", format_time(inbox.at)
     oldest = f", the oldest {format_duration(inbox.oldest_seconds)} old" if inbox.events else ""
     yield "in the inbox", f"{format_count(inbox.events, 'event')}{oldest}"
@@ -112,8 +112,8 @@ def _inbox_rows(inbox: Backlog, before: Overview | None) -> Iterator[tuple[str, 
     yield "  due", f"{inbox.due}{waiting}"
     yield "  claimed", str(inbox.claimed)
     yield "  parked", str(inbox.parked)
-    if before:
-        yield "arriving", format_rate(arrival_rate(before.inbox, inbox))
+    if inbox.arriving is not None:
+        yield "arriving", format_rate(inbox.arriving)
     yield "breaker", describe_breaker(inbox)
     yield from _fetch_rows(inbox)
     if inbox.conflicts:
@@ -136,15 +136,8 @@ def _worker_rows(needed: Need, inbox: Backlog) -> Iterator[tuple[str, str]]:
     if inbox.breaker and inbox.breaker.since:
         running += f", waiting for PostgreSQL since {format_time(inbox.breaker.since)}"
     yield "workers", running if inbox.processes else "none: start `paidup worker`"
-    if inbox.due + inbox.claimed:
-        how = "measured" if needed.measured else "assumed, no event waited long enough to measure"
-        goal = f"to clear it in {format_duration(TARGET_SECONDS)}"
-        yield (
-            "processes needed",
-            f"{needed.processes} {goal} ({format_rate(needed.rate)} each, {how})",
-        )
-    else:
-        yield "processes needed", f"{needed.processes}, no event is waiting"
+    how = "measured" if needed.measured else "assumed until some batches are measured"
+    yield "processes needed", f"{needed.processes} ({format_rate(needed.rate)} each, {how})"
 
 
 def _outdated(outdated: OutdatedCount) -> str:

@@ -8,6 +8,7 @@ import redis
 from runtime.inbox import encoding
 from runtime.inbox.entries import Backlog, Breaker, PeekedEvent
 from runtime.inbox.scripts import Scripts
+from runtime.inbox.service_times import CLASSES
 
 _SCANNED_AT_ONCE: Final = 1000
 
@@ -47,7 +48,7 @@ class InboxAdmin:
 
     def backlog(self) -> Backlog:
         """Return the numbers of the inbox now. Cheap, however many events it holds."""
-        return encoding.read_backlog(self._scripts.run("backlog"))
+        return encoding.read_backlog(self._scripts.run("backlog", *CLASSES))
 
     def peek(self, keys: Sequence[str]) -> list[PeekedEvent]:
         """Return the state of these events, and change nothing."""

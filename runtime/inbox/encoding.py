@@ -22,6 +22,7 @@ from runtime.inbox.entries import (
     LostAccepts,
     PeekedEvent,
 )
+from runtime.inbox.service_times import read_times
 
 _LONGEST_ERROR: Final = 4000
 _FIELDS: Final = 6
@@ -124,7 +125,8 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
     """Read the answer of ``backlog.lua``."""
     now, events, oldest, claimed, parked, replay, fetch, due, *rest = answer
     drainers, processes, unknown, conflicts, reason, left, workers, *rest = rest
-    claimed_fetch, parked_fetch, fetch_reason, fetch_left, *counters = rest
+    claimed_fetch, parked_fetch, fetch_reason, fetch_left, *rest = rest
+    noted_at, noted, arrived, settled_at, times, *counters = rest
     fetch_due = max(fetch - claimed_fetch - parked_fetch, 0)
     return Backlog(
         at=read_time(now),
@@ -143,6 +145,9 @@ def read_backlog(answer: Sequence[Any]) -> Backlog:
         breaker=_read_timed_breaker(now, reason, left),
         fetch_due=fetch_due,
         fetch_breaker=_read_breaker(now, fetch_reason, fetch_left),
+        arriving=max(arrived - noted, 0) * 1000 / (now - noted_at) if noted_at else None,
+        settled_at=_read_optional_time(settled_at),
+        batch_times=read_times(times),
         counters=dict(
             zip((name.decode() for name in counters[::2]), map(int, counters[1::2]), strict=True)
         ),

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from runtime.inbox.service_times import BatchTime
+
 VERSION: Final = 1
 """The entry format that this code writes and reads. Entries of a newer format wait."""
 
@@ -189,6 +191,12 @@ class Backlog:
     """Events that wait only for their turn to ask Stripe's API."""
     fetch_breaker: Breaker | None = None
     """Set while Stripe's API is not asked."""
+    arriving: float | None = None
+    """Events that came in a second within the last seconds; None if that was not noted."""
+    settled_at: datetime | None = None
+    """When workers settled an event last."""
+    batch_times: tuple[BatchTime, ...] = ()
+    """The last batches of each class of sizes."""
 
     @property
     def breaker_open(self) -> bool:

@@ -39,6 +39,7 @@ from runtime.inbox.entries import (
 )
 from runtime.inbox.recent import read_loss
 from runtime.inbox.replicas import Argument, ReplicaWait
+from runtime.inbox.service_times import BatchTime
 from runtime.inbox.shared_accept import SharedAccept
 from runtime.time_limits import ANNOUNCEMENT, APART, LEASE, MARKER, REGISTRATION, UNKNOWN_VERSION
 
@@ -223,21 +224,31 @@ class Inbox(InboxAdmin):
         """Renew the lease; False if the claim has ended and its events may have another owner."""
         return bool(self._scripts.run("heartbeat", token, _ms(self._lease), _ms(REGISTRATION)))
 
-    def finish(self, token: str, finished: Sequence[Finished]) -> Closed:
+    def finish(
+        self, token: str, finished: Sequence[Finished], took: BatchTime | None = None
+    ) -> Closed:
         """Remove settled events and store their done markers. Call it only after COMMIT."""
         rows = [
             (event.key, encoding.write_marker(event), f"{event.settlement} {event.event_id}")
             for event in finished
         ]
-        return self._leave(token, rows, counter="finished")
+        return self._leave(token, rows, counter="finished", took=took)
 
     def discard(self, token: str, keys: Sequence[str]) -> Closed:
         """Remove events that are dead letters now, without a done marker. Only after COMMIT."""
         return self._leave(token, [(key, "", "") for key in keys], counter="discarded")
 
-    def _leave(self, token: str, rows: Sequence[tuple[str, str, str]], *, counter: str) -> Closed:
+    def _leave(
+        self,
+        token: str,
+        rows: Sequence[tuple[str, str, str]],
+        *,
+        counter: str,
+        took: BatchTime | None = None,
+    ) -> Closed:
+        time = took.words() if took else ("", "")
         flat = [word for row in rows for word in row]
-        return Closed(events=self._scripts.run("finish", token, _ms(MARKER), counter, *flat))
+        return Closed(events=self._scripts.run("finish", token, _ms(MARKER), counter, *time, *flat))
 
     def park(self, token: str, parked: Sequence[Parked]) -> int:
         """Make events due again later, with the reason, and return how many this owner held."""

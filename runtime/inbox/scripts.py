@@ -18,6 +18,7 @@ from redis.exceptions import NoScriptError
 from runtime.inbox.replicas import Argument, ReplicaWait, TooFewReplicas
 from runtime.time_limits import (
     APART,
+    ARRIVAL_SPAN,
     CLOCK_SLACK,
     ENDED_REST,
     GROWTH_NOTED,
@@ -36,6 +37,7 @@ _USE: Final = "--!use "
 
 _LIMITS: Final[Mapping[str, timedelta]] = {
     "APART_MS": APART,
+    "ARRIVAL_SPAN_MS": ARRIVAL_SPAN,
     "CLOCK_SLACK_MS": CLOCK_SLACK,
     "ENDED_REST_MS": ENDED_REST,
     "GROWTH_NOTED_MS": GROWTH_NOTED,

@@ -1,21 +1,49 @@
-"""Estimate the worker processes that a backlog needs. Pure.
+"""Compute how many worker processes are needed, from what Redis knows of the inbox. Pure.
 
-The speed of a process is measured where possible. While any process could claim a waiting event,
-all of them are busy, so the events settled meanwhile show their full speed.
+    work = service time of an event * (events that arrive a second + backlog / seconds to clear it)
+
+Work is the number of processes that are busy all the time. More are needed, because one that has
+no rest cannot take a burst. There may be between as many as are busy ``MOST_BUSY`` of the time,
+and as many as are busy ``LEAST_BUSY`` of it. The processes that run are the answer while they lie
+between the two, so a load that varies a little changes nothing.
+
+Only what more processes would settle sooner counts. Events that are parked or wait for Stripe's API
+do not, nor does a backlog while PostgreSQL does not answer: it neither grows the number without end
+nor resets it, since events go on arriving.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from statistics import fmean, median
 from typing import Final
 
-TARGET_SECONDS: Final = 60.0
-"""A backlog should be cleared in this time."""
+from runtime.inbox.entries import Backlog
+from runtime.inbox.inbox import MAX_EVENTS
+from runtime.inbox.service_times import BatchTime
+from runtime.time_limits import SETTLING_SECONDS, TARGET_AGE_SECONDS
+
+MOST_BUSY: Final = 0.75
+"""With less rest a load that doubles within three minutes outruns the start of more processes."""
+
+LEAST_BUSY: Final = 0.55
+"""It is so far below ``MOST_BUSY`` that the next change is a third of the load away."""
+
+LONGEST_AGE: Final = 12 * TARGET_AGE_SECONDS
+"""The age of the oldest due event above which its backlog is not cleared in a longer time."""
 
 ASSUMED_RATE: Final = 200.0
 """Events per second that one process settles at least on a small machine, without a measurement."""
 
-MIN_SECONDS: Final = 3.0
-"""A queue younger than this does not show that every process is busy."""
+ENOUGH_BATCHES: Final = 12
+"""Batches that tell a service time. The first ones of a process are slow."""
+
+MOST_OF_USUAL: Final = 3.0
+"""A batch counts at most as so many usual ones: a server that froze once says nothing of others."""
+
+MOST_SAVED: Final = 10.0
+"""An event of a full batch is believed to take at least this part of its time in batches that were
+seen, because no full one was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,23 +55,84 @@ class Need:
     measured: bool
 
 
-def measuring_window(waiting_seconds: float) -> float | None:
-    """Return the seconds over which to count settled events, None unless all processes are busy."""
-    return None if waiting_seconds < MIN_SECONDS else min(waiting_seconds, TARGET_SECONDS)
-
-
-def rate_of_each(*, settled: int, seconds: float | None, processes: int) -> float | None:
-    """Return the events per second of one process, over a window in which all were busy."""
-    if not seconds or processes < 1 or settled < 1:
-        return None
-    return settled / seconds / processes
-
-
-def estimate_need(*, backlog: int, arriving: float, rate: float | None) -> Need:
-    """Return the processes that clear a backlog in time while ``arriving`` more come per second.
+def estimate_need(inbox: Backlog) -> Need:
+    """Return the processes that keep events younger than ``TARGET_AGE_SECONDS``, at least one.
 
     An empty inbox needs one, too: events will come.
     """
-    each = rate or ASSUMED_RATE
-    work = backlog / TARGET_SECONDS + arriving
-    return Need(processes=max(1, ceil(work / each)), rate=each, measured=rate is not None)
+    measured = _service_time(inbox.batch_times)
+    each = measured or 1 / ASSUMED_RATE
+    arriving, backlog = inbox.arriving or 0.0, _backlog_rate(inbox)
+    fewest = _processes(each * (arriving / MOST_BUSY + backlog))
+    most = _processes(each * (arriving / LEAST_BUSY + backlog))
+    return Need(
+        processes=inbox.processes if fewest <= inbox.processes <= most else most,
+        rate=1 / each,
+        measured=measured is not None,
+    )
+
+
+def _processes(work: float) -> int:
+    return max(1, ceil(round(work, 6)))
+
+
+def _backlog_rate(inbox: Backlog) -> float:
+    """Return the events per second by which to clear the backlog."""
+    if inbox.breaker_open or _is_at_a_standstill(inbox):
+        return 0.0
+    return (inbox.due + inbox.claimed) / _seconds_to_clear(inbox.waiting_seconds)
+
+
+def _seconds_to_clear(age: float) -> float:
+    """Return the time that is left until the oldest event is too old.
+
+    Once it is, half of its age: what has waited for an hour may wait for another minute, and to
+    clear it at once would take all the processes that there can be.
+    """
+    return max(TARGET_AGE_SECONDS - age, min(age, LONGEST_AGE) / 2)
+
+
+def _is_at_a_standstill(inbox: Backlog) -> bool:
+    """Return True if workers hold events and have settled none for long.
+
+    So it is while PostgreSQL has frozen and no time limit has ended yet. One event alone may be one
+    that is slow, and does not show it.
+    """
+    if inbox.claimed <= 1 or inbox.settled_at is None:
+        return False
+    return (inbox.at - inbox.settled_at).total_seconds() > SETTLING_SECONDS
+
+
+def _service_time(batches: Sequence[BatchTime]) -> float | None:
+    """Return the seconds per event of a full batch, by those of all sizes; None if there are few.
+
+    A batch takes a part for itself and a part for each event. While a process has rest its batches
+    are small, and would be smaller with more processes. So not their time per event tells what a
+    process can do, but what is left of it in a full batch. Small and large ones tell the two parts.
+    """
+    if len(batches) < ENOUGH_BATCHES:
+        return None
+    # The newest come first. Of equal ones they are to be the last, among the large.
+    by_size = sorted(reversed(batches), key=lambda batch: batch.events)
+    third = len(by_size) // 3
+    small, large = _usual(by_size[:third]), _usual(by_size[-third:])
+    here = large.seconds / large.events
+    each = here
+    if large.events > small.events:
+        each = max(large.seconds - small.seconds, 0) / (large.events - small.events)
+    alone = large.seconds - each * large.events
+    return min(max(alone / MAX_EVENTS + each, here / MOST_SAVED), here)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UsualBatch:
+    events: float
+    seconds: float
+
+
+def _usual(batches: Sequence[BatchTime]) -> _UsualBatch:
+    most = MOST_OF_USUAL * median(batch.seconds for batch in batches)
+    return _UsualBatch(
+        events=fmean(batch.events for batch in batches),
+        seconds=fmean(min(batch.seconds, most) for batch in batches),
+    )

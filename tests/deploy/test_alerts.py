@@ -1,4 +1,4 @@
-"""Each alert asks for series that exist, is tried by promtool, and has its section of operations."""
+"""Each alert asks for series that exist, is tried by promtool, and has its section of a page."""
 
 import re
 import shutil

@@ -119,6 +119,26 @@ def test_the_shared_state_is_unknown_while_redis_cannot_be_asked(
     assert health.state == SharedState()
 
 
+def test_what_is_known_without_redis_is_reported_while_it_cannot_be_asked(
+    server: FakeServer, clock: FakeClock
+) -> None:
+    known = SharedState(workers_needed=4)
+    health = RedisHealth(
+        info=server.info,
+        durability_problems=server.durability_problems,
+        shared_state=lambda: SharedState(backlog_events=3, workers_needed=4),
+        last_known=lambda: known,
+        monotonic=clock.monotonic,
+    )
+    health()
+    server.broken = TimeoutError()
+
+    with pytest.raises(TimeoutError):
+        health()
+
+    assert health.state == known
+
+
 def test_a_replica_is_left_at_each_probe_and_named(server: FakeServer, clock: FakeClock) -> None:
     left: list[None] = []
     health = RedisHealth(

@@ -24,6 +24,7 @@ from runtime.time_limits import (
     API_FORBIDDEN_SECONDS,
     API_LIMITED_SECONDS,
     API_SILENCE_SECONDS,
+    ARRIVAL_SPAN,
     BATCH_IDLE_SECONDS,
     BATCH_LOCK_SECONDS,
     BREAKER_PROBE_SECONDS,
@@ -97,6 +98,7 @@ from runtime.time_limits import (
     SERVER_ORPHAN_SECONDS,
     SERVER_STOP_SECONDS,
     SETTLED_KEPT,
+    SETTLING_SECONDS,
     SPLIT_SECONDS,
     STALE_DATABASE_STATE_SECONDS,
     STALE_PROBE_SECONDS,
@@ -281,6 +283,14 @@ def test_a_probe_of_ingest_that_fails_is_over_before_the_last_one_is_stale() -> 
 
 def test_many_notes_of_the_size_of_the_inbox_tell_how_fast_it_grows() -> None:
     assert 10 * GROWTH_NOTED < GROWTH_SPAN
+
+
+def test_a_few_notes_tell_how_many_events_arrive_before_they_are_too_old() -> None:
+    assert rises([2 * GROWTH_NOTED.seconds, ARRIVAL_SPAN.seconds, GROWTH_SPAN.seconds])
+
+
+def test_a_server_that_froze_is_known_by_what_is_not_settled_before_its_wait_ends() -> None:
+    assert rises([DECIDING_SECONDS + BATCH_LOCK_SECONDS, SETTLING_SECONDS, ANSWER_SECONDS])
 
 
 def test_a_client_that_was_refused_comes_back_when_the_breaker_has_had_time_to_close() -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisAway
 from ops.samples.worlds.records import Customer
 from runtime.failures.dead_letters import DeadLetterDraft
 from runtime.inbox.entries import Claim, Closed, Finished, InboxEntry, Lane, Parked
+from runtime.inbox.service_times import BatchTime
 from runtime.ledger.deliveries import Delivery, Outcome, Settlement
 from runtime.telemetry import Metrics, build_metrics
 from runtime.time_limits import MAX_RUN_SECONDS
@@ -77,6 +78,7 @@ class BatchInbox:
     batches: list[list[InboxEntry]]
     owed: str | None = None
     finished: list[Finished] = field(default_factory=list)
+    times: list[BatchTime | None] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     set_apart_keys: list[str] = field(default_factory=list)
@@ -100,10 +102,13 @@ class BatchInbox:
     def heartbeat(self, token: str) -> bool:
         return True
 
-    def finish(self, token: str, finished: Sequence[Finished]) -> Closed:
+    def finish(
+        self, token: str, finished: Sequence[Finished], took: BatchTime | None = None
+    ) -> Closed:
         self.calls.append("finish")
         self._fail_if_unreachable()
         self.finished += finished
+        self.times.append(took)
         return Closed(events=len(finished))
 
     def park(self, token: str, parked: Sequence[Parked]) -> int:

@@ -75,11 +75,12 @@ class Drainer:
         unused_wake: str | None = wake
         while may_go_on():
             self.on_claim()
+            began = time.perf_counter()
             claim = self.queue.claim(token, wake=unused_wake)
             unused_wake = None
             if not claim.entries:
                 return
-            if self._execute(token, claim) is not None:
+            if self._execute(token, claim, began) is not None:
                 self.queue.leave(token, hand_on=False)
                 return
         if unused_wake is not None:
@@ -87,10 +88,10 @@ class Drainer:
         if (owed := self.queue.leave(token, hand_on=True)) is not None:
             self._wake(owed)
 
-    def _execute(self, token: str, claim: Claim) -> Infrastructure | Outdated | None:
+    def _execute(self, token: str, claim: Claim, began: float) -> Infrastructure | Outdated | None:
         """Execute and finish one batch; return the failure that makes another one futile."""
         result = self.execute(claim.entries, self.is_stopping)
-        halted_by = self.finisher.finish(token, result)
+        halted_by = self.finisher.finish(token, result, began=began)
         if isinstance(halted_by, Infrastructure):
             self.claimed.open_breaker(halted_by.reason, BREAKER_SECONDS)
             if concerns_every_event(halted_by.reason):

@@ -10,7 +10,7 @@ event would fail, so nothing more is tried. The same is true if the surroundings
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -58,6 +58,8 @@ class BatchResult:
 
     dispositions: tuple[EventDisposition, ...]
     halted_by: Infrastructure | Outdated | None = None
+    divided: bool = False
+    """True if it failed as a whole, and its parts were tried in transactions of their own."""
 
     @property
     def rests(self) -> bool:
@@ -69,6 +71,7 @@ class BatchResult:
         return BatchResult(
             dispositions=self.dispositions + other.dispositions,
             halted_by=self.halted_by or other.halted_by,
+            divided=self.divided or other.divided,
         )
 
 
@@ -185,6 +188,7 @@ class BatchExecutor:
             elif len(part) > 1:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
+                result = replace(result, divided=True)
             else:
                 undecided.append((part[0], tried))
                 if not asked and _failed_alike(undecided) >= ENOUGH_ALIKE:

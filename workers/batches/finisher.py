@@ -4,6 +4,7 @@ An event whose dead letter cannot be written stays in the inbox, snoozed: an eve
 the inbox, in the ledger or in the dead letters.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from runtime.event_keys import conflict_key
 from runtime.failures.classify import Failure, Infrastructure, Outdated, Transient, classify
 from runtime.failures.dead_letters import DEAD_LETTER_PENDING, DeadLetterDraft
 from runtime.inbox.entries import Deferred, Finished, InboxEntry, Parked
+from runtime.inbox.service_times import BatchTime
 from runtime.ledger.deliveries import Settlement, discard_undone_by
 from runtime.ledger.errors import IDENTITY_CONFLICT
 from runtime.time_limits import OUTAGE_SECONDS
@@ -105,13 +107,18 @@ class Finisher:
     fetch_deferrer: FetchDeferrer | None = None
     ask_canary: AskCanary = no_canary
 
-    def finish(self, token: str, result: BatchResult) -> Infrastructure | Outdated | None:
-        """Carry out a batch's dispositions; return the failure that makes another one futile."""
+    def finish(
+        self, token: str, result: BatchResult, *, began: float | None = None
+    ) -> Infrastructure | Outdated | None:
+        """Carry out a batch's dispositions; return the failure that makes another one futile.
+
+        ``began`` is when its events were claimed, in seconds of the performance counter.
+        """
         todo = _ByKind()
         for decided in result.dispositions:
             todo.add(decided)
         failure = self._move_to_dead_letters(token, todo, result.halted_by)
-        self._take_out(token, [each for each in todo.finish if not each[1].fetch])
+        self._take_out(token, todo, None if result.divided else began)
         self._defer(token, todo)
         self._park(token, todo.park)
         if todo.apart:
@@ -153,14 +160,17 @@ class Finisher:
             self.reporter.dead_lettered(entry, dead)
         return None
 
-    def _take_out(self, token: str, finishes: list[tuple[InboxEntry, Finish]]) -> None:
+    def _take_out(self, token: str, todo: _ByKind, began: float | None) -> None:
+        """Take settled events out of the inbox, with the time from their claim if that is known."""
+        finishes = [each for each in todo.finish if not each[1].fetch]
         if not finishes:
             return
         # Report before the inbox call: COMMIT made it true. If Redis is unreachable now, the next
         # claim of these events finds hits and has nothing to report.
         for entry, finish in finishes:
             self.reporter.settled(entry, finish)
-        self.inbox.finish(token, [_finished(finish.settlement) for _, finish in finishes])
+        finished = [_finished(finish.settlement) for _, finish in finishes]
+        self.inbox.finish(token, finished, _time_of(todo.finish, began))
 
     def _defer(self, token: str, todo: _ByKind) -> None:
         """Defer unsettled events, and events whose settlement Stripe's API must complete."""
@@ -183,6 +193,12 @@ class Finisher:
         self.inbox.park(token, [_parked(entry, park) for entry, park in parks])
         for entry, park in parks:
             self.reporter.parked(entry, park)
+
+
+def _time_of(settled: Sequence[object], began: float | None) -> BatchTime | None:
+    if began is None:
+        return None
+    return BatchTime(events=len(settled), seconds=time.perf_counter() - began)
 
 
 def _finished(settlement: Settlement) -> Finished:

@@ -23,7 +23,7 @@ from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
-from runtime.sizing.shared import state_of
+from runtime.sizing.shared import LastNeed, state_of
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
 
@@ -104,6 +104,7 @@ class SharedStateReader:
     ) -> None:
         self._backlog = backlog
         self._database_state = database_state
+        self._last_need = LastNeed()
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
@@ -111,9 +112,9 @@ class SharedStateReader:
         try:
             backlog = self._backlog()
         except RedisError:
-            return SharedState(**database)
+            return replace(self._last_need.state(), **database)
         return replace(
-            state_of(backlog),
+            self._last_need.remember(state_of(backlog)),
             **database,
             fault_of_surroundings=_fault_of_surroundings(backlog.breaker),
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),

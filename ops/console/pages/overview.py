@@ -125,9 +125,7 @@ def _charts(frame: Frame, state: ObservedState, *, wait: float = 0.0) -> Sequenc
 def observe(settings: Settings) -> ObservedState:
     """Return the state of a deployment, of which nothing is read yet."""
     return ObservedState(
-        overview=RefreshedValue(
-            lambda before: take_overview(settings, before=before), name="overview", seconds=2
-        ),
+        overview=RefreshedValue(lambda _: take_overview(settings), name="overview", seconds=2),
         findings=RefreshedValue(
             lambda _: tuple(examine_servers(settings)), name="findings", seconds=_FINDINGS_SECONDS
         ),

@@ -1,6 +1,7 @@
---!use names placement done_marker recent
--- ARGV: prefix, token, marker ms, counter, then for each event: key, marker ('' for none),
--- settlement number and event id ('' if it is not settled).
+--!use names placement done_marker recent service
+-- ARGV: prefix, token, marker ms, counter, the class of sizes of the batch ('' if its time was not
+-- measured), its events and microseconds, then for each event: key, marker ('' for none), settlement
+-- number and event id ('' if it is not settled).
 -- Removes those that this claim still holds. Returns how many.
 local token, marker_ms = ARGV[2], ARGV[3]
 local claim, now = claim_of(ARGV[2]), string.format('%.0f', NOW)
@@ -19,7 +20,7 @@ local function keep_body(key, lane)
 end
 
 write_even_when_full()
-for i = 5, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   local key, marker, settlement = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local place = call('HGET', claim, 'e:' .. key)
   if place then
@@ -45,6 +46,9 @@ end
 if finished > 0 then
   drop_surplus(math.max(2 * finished, 100))
   call('HINCRBY', COUNTERS, ARGV[4], finished)
+  if ARGV[5] ~= '' then
+    note_service(ARGV[5], ARGV[6])
+  end
   close_if_empty(token, claim)
 end
 return finished

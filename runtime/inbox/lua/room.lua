@@ -1,9 +1,9 @@
---!use names
--- ARGV: prefix, 1 to note how many events wait, so that later calls can tell by how many they grew.
+--!use names notes
+-- ARGV: prefix, 1 to note how many events wait and have come, so that later calls can tell by how many
+-- they grew.
 -- Returns now, the waiting events, the bytes that one takes (0 if none waits), the memory in use and
 -- its limit (0: none, or not shown), then time and events of the oldest note (0 if there is none, or
 -- none that is old enough for a rate).
-local SIZES = named('sizes')
 local SAMPLES, QUEUES = 100, 20
 local events = call('ZCARD', INDEX)
 
@@ -41,34 +41,10 @@ local function memory()
   return string.match(text, '\nused_memory:(%d+)'), string.match(text, '\nmaxmemory:(%d+)')
 end
 
-local function read_note(at)
-  local note = call('LINDEX', SIZES, at) or ''
-  local noted, size = string.match(note, '^(%d+) (%d+)$')
-  return tonumber(noted or 0), tonumber(size or 0)
-end
-
-local function is_outdated(noted)
-  return noted > 0 and (noted < NOW - GROWTH_SPAN_MS or noted > NOW)
-end
-
-local function note_size()
-  local newest = read_note(-1)
-  if newest <= NOW and newest > NOW - GROWTH_NOTED_MS then
-    return
-  end
-  write_even_when_full()
-  while is_outdated((read_note(0))) do
-    call('LPOP', SIZES)
-  end
-  call('RPUSH', SIZES, string.format('%.0f %d', NOW, events))
-end
-
 if ARGV[2] == '1' then
-  note_size()
+  note(SIZES, events)
+  note(ARRIVALS, arrived())
 end
 local used, most = memory()
-local noted, size = read_note(0)
-if is_outdated(noted) or noted > NOW - GROWTH_NOTED_MS then
-  noted, size = 0, 0
-end
+local noted, size = noted_before(SIZES, GROWTH_NOTED_MS)
 return { NOW, events, math.ceil(bytes_each()), tonumber(used or 0), tonumber(most or 0), noted, size }

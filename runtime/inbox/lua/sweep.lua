@@ -1,4 +1,4 @@
---!use names wakes placement history reclaim fetching clock
+--!use names wakes placement history reclaim fetching clock notes
 -- ARGV: prefix, most claims to end, lease ms, registration ms, announcement ms, tokens for wake-ups.
 -- Returns events reclaimed, events that crashed alone, places held by no claim, 1 if the clock
 -- stepped back (then clamp.lua has to run), then the wake-ups owed.
@@ -53,5 +53,7 @@ for _, token in ipairs(call('ZRANGEBYSCORE', CLAIMS, '-inf', NOW, 'LIMIT', 0, AR
 end
 release_orphans()
 prune()
+-- Ingest notes it as well, but need not run: a replay comes without it.
+note(ARRIVALS, arrived())
 count_reclaimed(reclaimed, crashed)
 return with_wakes_owed({ reclaimed, crashed, orphans, stepped_back and 1 or 0 }, 6)

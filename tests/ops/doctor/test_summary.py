@@ -15,7 +15,6 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DATABASE = DatabaseCounts(
     last_minute=120,
     last_hour=4000,
-    meanwhile=0,
     letters={},
     catalogue_version=1,
     unfetched=0,

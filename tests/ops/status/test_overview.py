@@ -24,7 +24,7 @@ def test_deliveries_that_ingest_refuses_are_named(
 
     overview = take_overview(settings)
     document = as_document(overview)
-    print_overview(overview, None)
+    print_overview(overview)
 
     assert isinstance(document, dict)
     ((wrong,),) = [document["wrong_paths"]]

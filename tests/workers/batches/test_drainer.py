@@ -31,6 +31,29 @@ def test_a_batch_is_settled_at_once_and_finished_in_one_round_trip() -> None:
     assert scene.inbox.calls == ["claim by wake", "finish", "claim"]
 
 
+def test_a_batch_that_is_committed_whole_tells_what_its_events_took() -> None:
+    scene = stage([entry_of("evt_1"), entry_of("evt_2")])
+
+    scene.drain()
+
+    (took,) = scene.inbox.times
+    assert took is not None
+    assert took.events == 2
+    assert 0 < took.seconds < 60
+
+
+def test_a_batch_that_was_split_or_failed_tells_nothing_of_what_an_event_takes() -> None:
+    """Let no poison that is tried again and again look like slow workers."""
+    scene = stage([entry_of("evt_1"), entry_of("evt_bad"), entry_of("evt_3")], [entry_of("evt_4")])
+    scene.ledger.failing["evt_bad"] = UnreadableEvent("evt_bad", "data.object.id")
+    scene.ledger.failing["evt_4"] = pg.LockNotAvailable("held")
+
+    scene.drain()
+
+    assert scene.finished_keys() == ["evt_1", "evt_3"]
+    assert scene.inbox.times == [None]
+
+
 def test_the_done_marker_holds_the_result_for_duplicates() -> None:
     scene = stage([entry_of("evt_1", attempts=2)])
 

@@ -148,6 +148,18 @@ def test_without_redis_the_database_s_part_is_served() -> None:
     )
 
 
+def test_while_redis_is_away_the_processes_needed_are_those_of_the_last_scrape() -> None:
+    inbox = BacklogInbox()
+    read = SharedStateReader(inbox.backlog, lambda: DATABASE)
+    needed = read().workers_needed
+    inbox.unreachable = True
+
+    state = read()
+
+    assert (state.workers_needed, state.backlog_events) == (needed, None)
+    assert state.dead_letters == DATABASE.dead_letters
+
+
 def test_an_unreachable_database_leaves_gaps_and_no_error() -> None:
     engine = engine_for("postgresql:///x?host=/nowhere", application_name="test")
 
