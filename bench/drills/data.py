@@ -15,7 +15,8 @@ USER: Final = "usr_drill"
 _REASON: Final = "drill"
 _UNSOLD: Final = "price_drill_unsold"
 _REFUSE_USER: Final = (
-    f"ALTER TABLE payments ADD CONSTRAINT drill CHECK (user_id <> '{USER}') NOT VALID"
+    "ALTER TABLE payments DROP CONSTRAINT IF EXISTS drill,"
+    f" ADD CONSTRAINT drill CHECK (user_id <> '{USER}') NOT VALID"
 )
 _TAKE_USER: Final = "ALTER TABLE payments DROP CONSTRAINT IF EXISTS drill"
 

@@ -55,10 +55,9 @@ def extra_ingest(
         ingest = kind(data_dir, {**site.environ(), **environ})
         try:
             ingest.start()
-            site.prometheus.add_target(JOB, ingest.url)
-            site.until(site.prometheus.is_ready, "Prometheus scrapes one more ingest")
-            yield ingest
+            with site.prometheus.scraping(JOB, ingest.url):
+                site.until(site.prometheus.is_ready, "Prometheus scrapes one more ingest")
+                yield ingest
         finally:
-            site.prometheus.remove_target(JOB, ingest.url)
             ingest.stop()
             watch.release()

@@ -7,7 +7,10 @@ from typing import Final
 from bench.drills.drill import Drill
 from bench.drills.site import DrillSite
 
-_REFUSE_ALL: Final = "ALTER TABLE stripe_events ADD CONSTRAINT drill CHECK (id = '') NOT VALID"
+_REFUSE_ALL: Final = (
+    "ALTER TABLE stripe_events DROP CONSTRAINT IF EXISTS drill,"
+    " ADD CONSTRAINT drill CHECK (id = '') NOT VALID"
+)
 _TAKE_ALL: Final = "ALTER TABLE stripe_events DROP CONSTRAINT IF EXISTS drill"
 _FULL_AT: Final = 1.1
 """``maxmemory`` by the memory in use: ingest refuses events above 80 %, and workers can write."""

@@ -60,8 +60,14 @@ class DrillSite:
 
     @property
     def up(self) -> UpFile:
-        """The stack as it is now: the ids of restarted parts are others."""
-        return breakable_stack(self.data_dir)
+        """The stack as it is now: the ids of restarted parts are others.
+
+        Raises:
+            CommandFailed: it has ended.
+        """
+        if (up := up_file.read(self.data_dir)) is None:
+            raise CommandFailed(f"the stack on {self.data_dir} has ended during the drill")
+        return up
 
     # Waits ----------------------------------------------------------------------------------
 
