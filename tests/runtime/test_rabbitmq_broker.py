@@ -240,6 +240,16 @@ def test_a_publisher_declares_nothing_and_what_it_sends_before_a_worker_has_is_d
 
 
 @pytest.mark.servers
+def test_a_publisher_needs_no_right_but_to_write_to_the_default_exchange(server: RabbitMq) -> None:
+    server.control("add_user", "ingest", "secret")
+    server.control("set_permissions", "-p", "/", "ingest", "^$", r"^amq\.default$", "^$")
+    with _publisher(server.url.replace("guest:guest", "ingest:secret")) as wakes:
+        assert wakes.publish("token")
+
+    assert server.queue_lengths()[queue_name(QUEUE)] == 1
+
+
+@pytest.mark.servers
 def test_a_wake_up_goes_over_tls_if_the_certificate_is_trusted(
     server: RabbitMq, tls_port: int, certificate: Path
 ) -> None:
