@@ -192,9 +192,14 @@ def test_a_full_rabbitmq_fails_in_time_and_its_late_answer_confirms_nothing_else
         server.block()
         published, seconds = _timed(wakes)
         server.unblock()
+        assert server.queue_lengths(), "by now it has answered what it had not read"
+        server.freeze()
+        published_later, _ = _timed(wakes)
+        server.thaw()
 
         assert not published
         assert seconds < BOUND_SECONDS
+        assert not published_later
         assert _timed(wakes)[0]
 
 
