@@ -192,9 +192,14 @@ def test_a_full_rabbitmq_fails_in_time_and_its_late_answer_confirms_nothing_else
         server.block()
         published, seconds = _timed(wakes)
         server.unblock()
+        assert server.queue_lengths(), "by now it has answered what it had not read"
+        server.freeze()
+        published_later, _ = _timed(wakes)
+        server.thaw()
 
         assert not published
         assert seconds < BOUND_SECONDS
+        assert not published_later
         assert _timed(wakes)[0]
 
 
@@ -235,6 +240,16 @@ def test_a_publisher_declares_nothing_and_what_it_sends_before_a_worker_has_is_d
         assert queue_name(QUEUE) not in server.queue_lengths()
         with _as_worker(server):
             assert wakes.publish("for a worker")
+
+    assert server.queue_lengths()[queue_name(QUEUE)] == 1
+
+
+@pytest.mark.servers
+def test_a_publisher_needs_no_right_but_to_write_to_the_default_exchange(server: RabbitMq) -> None:
+    server.control("add_user", "ingest", "secret")
+    server.control("set_permissions", "-p", "/", "ingest", "^$", r"^amq\.default$", "^$")
+    with _publisher(server.url.replace("guest:guest", "ingest:secret")) as wakes:
+        assert wakes.publish("token")
 
     assert server.queue_lengths()[queue_name(QUEUE)] == 1
 

@@ -119,7 +119,7 @@ def test_a_rabbitmq_that_refuses_its_user_is_named_without_the_password(
 
 
 @pytest.mark.servers
-def test_a_rabbitmq_that_is_full_is_told_from_one_that_is_frozen(server: RabbitMq) -> None:
+def test_doctor_says_which_rabbitmq_is_full_and_which_is_frozen(server: RabbitMq) -> None:
     server.block()
     (full,) = found(server.url)
     server.unblock()
