@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots simulate lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-bulk: setup ## How soon a preview of 100,000 dead letters shows something;
 
 bench-search: setup ## How fast commands find whom a text means, among a million customers (some minutes)
 	$(BIN)/python -m bench.search
+
+simulate: setup ## How many events a second up to 50 workers take: docs/scaling.md again (MEASURE=1: measured here first)
+	$(BIN)/python -m bench.simulate $(if $(MEASURE),--measure --check)
 
 first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a warm pip cache
 	@python=$$(PYTHON='$(PYTHON)' requirements/find-python) && "$$python" -m bench.first_run

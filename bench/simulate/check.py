@@ -8,7 +8,7 @@ events, and the processor time that other work took meanwhile.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -18,7 +18,7 @@ from bench import costs, measures, mixes
 from bench.machine import BenchMachine, prepare, stop_worker
 from bench.past import load_past
 from bench.simulate.arrivals import Arrival
-from bench.simulate.measure import DELAY_SECONDS
+from bench.simulate.measure import DELAY_SECONDS, flow, paced_lag
 from bench.simulate.model import Machines, Simulation
 from bench.simulate.times import ServiceTimes
 from ops.up.stack import Stack
@@ -31,7 +31,6 @@ _NEAR_SECONDS: Final = 0.00005
 _RELAYED_SECONDS: Final = 0.0004
 """What a relay's own threads add to a round trip on a machine that is not busy."""
 
-_TRIES: Final = 4
 _MOST_SECONDS: Final = 600.0
 _ENDING_SECONDS: Final = 30.0
 """After the last event has come, until its lag is known."""
@@ -61,9 +60,7 @@ FULL: Final = CheckScale(
     backlog_seconds=20,
     old=mixes.FEWER_OLD,
 )
-BRIEF: Final = CheckScale(
-    rates={(DELAY_SECONDS, 1): 50, (DELAY_SECONDS, 2): 50}, seconds=1, backlog_seconds=2, old=()
-)
+BRIEF: Final = CheckScale(rates={(DELAY_SECONDS, 2): 50}, seconds=1, backlog_seconds=2, old=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +141,13 @@ class _Setting:
     def compared(self, url: str) -> Compared:
         """Run it for real on a database, and then as a simulation."""
         with self._servers.stack(url, self._processes) as running:
-            measures.flowed(running, self._warming)
+            flow(running, self._warming)
             stop_worker(running)
             with _outside(self._servers, running) as outside:
                 drained = measures.drained(running, self._backlog)
-            paced, (p50, p99), outside_paced = self._paced(running)
-        draining, pacing = self._simulation(outside[0]), self._simulation(outside_paced)
+            with _outside(self._servers, running) as outside_paced:
+                paced, (p50, p99) = paced_lag(running, self._paced, self._rate)
+        draining, pacing = self._simulation(outside[0]), self._simulation(outside_paced[0])
         draining.drain(_given(self._backlog, None), _MOST_SECONDS)
         seconds = self._scale.seconds + _ENDING_SECONDS
         pacing.run(_given(paced, self._rate), seconds, warming=0.0)
@@ -167,21 +165,9 @@ class _Setting:
             outside=outside[0],
         )
 
-    def _paced(self, running: Stack) -> tuple[mixes.Bodies, list[float], float]:
-        """Return events that came at the rate, their lags, and the processors of other work.
-
-        A disk that is busy with other work may make ingest refuse some: then others are sent.
-        """
-        for turn in range(1, _TRIES + 1):
-            count, old = self._rate * self._scale.seconds, self._scale.old
-            paced = mixes.first(count, f"paced {turn}", old=old, turn=turn)
-            with suppress(measures.NotTaken), _outside(self._servers, running) as outside:
-                _, lags = measures.lag(running, paced, self._rate)
-                break
-        else:
-            message = f"ingest refused events {_TRIES} times: the machine is too busy"
-            raise TimeoutError(message)
-        return paced, lags, outside[0]
+    def _paced(self, turn: int) -> mixes.Bodies:
+        count = self._rate * self._scale.seconds
+        return mixes.first(count, f"paced {turn}", old=self._scale.old, turn=turn)
 
     def _simulation(self, outside: float) -> Simulation:
         machines = Machines(

@@ -16,7 +16,7 @@ from bench.simulate.times import ServiceTimes
 RATES: Final = (100, 1000, 5000, 10_000, 20_000)
 """Events per second."""
 
-WORKERS: Final = (1, 2, 4, 8, 12, 16, 24, 32, 50)
+WORKERS: Final = (1, 2, 4, 8, 16, 32, 50)
 NEEDED_AT: Final = (100, 300, 1000, 3000, 5000, 10_000)
 DISTANCES_MS: Final = (0.2, 0.5, 2.0)
 """Of a round trip to PostgreSQL."""
@@ -32,8 +32,9 @@ _KEEPS_UP: Final = 0.97
 _INGEST_SHARE: Final = 0.6
 """How busy a process of ingest may be."""
 
-_WARMING_SECONDS: Final = 3
-_SECONDS: Final = 20
+_WARMING_SECONDS: Final = 2
+_SECONDS: Final = 10
+"""One burst, and the time until the next one."""
 _MOST_WORKERS: Final = WORKERS[-1]
 
 
@@ -167,14 +168,14 @@ def needed(
 ) -> SimulatedCell | None:
     """Return the installation with the least workers that keeps up, or None if none does."""
     found: SimulatedCell | None = None
-    most = _MOST_WORKERS + 1
+    most, workers = _MOST_WORKERS + 1, least
     while least < most:
-        workers = (least + most) // 2
         cell = simulated(times, rate=rate, workers=workers, distance_ms=distance_ms)
         if cell.keeps_up:
             found, most = cell, workers
         else:
             least = workers + 1
+        workers = (least + most) // 2 if found else min(2 * workers, _MOST_WORKERS)
     return found
 
 

@@ -7,6 +7,7 @@ are decided twice; all others are medians.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,6 +23,7 @@ from bench.past import load_past
 from bench.simulate.times import BatchCost, ServiceTimes
 from bench.where import DRAINER, drainer_here
 from billing.envelope import Envelope
+from ops.up.stack import Stack
 from runtime import event_body
 from runtime.gc_tuning import reduce_gc
 from runtime.inbox import encoding
@@ -32,6 +34,8 @@ from workers.batches.drainer import Drainer
 DELAY_SECONDS: Final = 0.005
 """How long a relay holds each piece back, so that round trips can be counted by the clock."""
 
+_TRIES: Final = 5
+_LONE_RATE: Final = 10
 _SHARING: Final = 32
 _FLUSHES: Final = 60
 _VALUE: Final = b"x" * 4000
@@ -248,13 +252,41 @@ class _Measuring:
         """Return ingest's processor time of an event, and the median lag of lone events."""
         scale = self._scale
         with self._servers.stack(self._database, 1) as running:
-            measures.flowed(running, mixes.first(scale.flow // 10 + 1, "warming the stack"))
+            flow(running, mixes.first(scale.flow // 10 + 1, "warming the stack"))
             before = costs.by_kind(self._servers, running)
-            measures.flowed(running, mixes.first(scale.flow, "the stack"))
+            flow(running, mixes.first(scale.flow, "the stack"))
             now = costs.by_kind(self._servers, running)
-            lone = mixes.first(scale.lone, "lone")
-            _, (middle, _) = measures.lag(running, lone, rate=10)
+            _, (middle, _) = paced_lag(
+                running, lambda turn: mixes.first(scale.lone, f"lone {turn}"), rate=_LONE_RATE
+            )
         return (now["ingest"] - before["ingest"]) / scale.flow, middle / 1000
+
+
+def flow(running: Stack, bodies: mixes.Bodies) -> None:
+    """Send events until each is taken, and wait until all of them are settled."""
+    measures.taken(measures.ingest_of(running), bodies)
+    inbox = measures.inbox_of(running)
+    measures.wait(lambda: inbox.backlog().events == 0)
+
+
+def paced_lag(
+    running: Stack, sample: Callable[[int], mixes.Bodies], rate: int
+) -> tuple[mixes.Bodies, list[float]]:
+    """Return events that came at a rate, and their median and 99th percentile in ms until COMMIT.
+
+    A disk that is busy with other work may make ingest refuse some: then others are sent.
+
+    Raises:
+        TimeoutError: ingest refuses some again and again.
+    """
+    inbox = measures.inbox_of(running)
+    for turn in range(1, _TRIES + 1):
+        bodies = sample(turn)
+        with suppress(measures.NotTaken):
+            return bodies, measures.lag(running, bodies, rate)[1]
+        measures.wait(lambda: inbox.backlog().events == 0)
+    message = f"ingest refused events {_TRIES} times: the machine is too busy"
+    raise TimeoutError(message)
 
 
 def accept_words(envelope: Envelope) -> Words:

@@ -22,9 +22,9 @@ def own_machine(servers_folder: Path) -> Iterator[BenchMachine]:
 def test_a_waiting_event_takes_its_body_and_less_than_a_kilobyte_more(
     own_machine: BenchMachine,
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
 
-    sizes = waiting_sizes(own_machine, 300, told.append)
+    sizes = waiting_sizes(own_machine, 300, messages.append)
 
     assert [each.body_bytes for each in sizes] == list(SIZES)
     for each in sizes:
@@ -32,4 +32,4 @@ def test_a_waiting_event_takes_its_body_and_less_than_a_kilobyte_more(
         assert each.reported_bytes == pytest.approx(each.memory_bytes, rel=0.3)
         assert 200 < each.file_bytes - each.body_bytes < 1500
         assert each.load_seconds > 0
-    assert told[0] == "waiting events of 2,000 bytes"
+    assert messages[0] == "waiting events of 2,000 bytes"
