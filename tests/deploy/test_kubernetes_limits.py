@@ -23,7 +23,7 @@ def test_the_scaler_counts_the_processes_of_one_worker(manifests: list[Manifest]
     assert trigger["metadata"]["threshold"] == env["PAIDUP_WORKER_PROCESSES"]
     assert trigger["metadata"]["query"] == "max(billing_workers_needed)"
     assert trigger["metadata"]["ignoreNullValues"] == "false"
-    assert trigger["metricType"] == "AverageValue"  # KEDA needs it for a fallback
+    assert trigger["metricType"] == "AverageValue"
     assert scaled["spec"]["scaleTargetRef"] == {"name": deployment["metadata"]["name"]}
     assert "replicas" not in deployment["spec"], "each apply would undo what the scaler did"
 
@@ -36,8 +36,13 @@ def test_the_number_of_workers_changes_once_a_minute_at_most(manifests: list[Man
     assert scaled["spec"]["triggers"][0]["useCachedMetrics"] is True
     for direction in ("scaleUp", "scaleDown"):
         assert {p["periodSeconds"] for p in behavior[direction]["policies"]} == {60}
-    fallback = scaled["spec"]["fallback"]["replicas"]
-    assert scaled["spec"]["minReplicaCount"] <= fallback <= scaled["spec"]["maxReplicaCount"]
+
+
+def test_without_a_sample_the_number_of_workers_stays_as_it_is(manifests: list[Manifest]) -> None:
+    (scaled,) = (each for each in manifests if each["kind"] == "ScaledObject")
+
+    assert scaled["spec"]["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
+    assert "fallback" not in scaled["spec"], "a fixed number would stop workers under load"
 
 
 def test_all_connections_together_fit_into_what_postgresql_allows_by_default(
