@@ -23,7 +23,7 @@ from runtime.sizing.need import ENOUGH_BATCHES, LONGEST_AGE
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.pgbouncer import PgBouncer
-from tests.runtime.inbox.entry_builders import event, let_time_pass, settled
+from tests.runtime.inbox.entry_builders import event, key_of, let_time_pass, settled
 
 pytestmark = pytest.mark.servers
 
@@ -141,7 +141,7 @@ def test_the_processes_needed_follow_from_what_batches_took(
     for number in range(ENOUGH_BATCHES):
         inbox.accept(event(number))
         inbox.claim("owner")
-        inbox.finish("owner", settled([f"evt_{number}"]), BatchTime(events=1, seconds=1.0))
+        inbox.finish("owner", settled([key_of(number)]), BatchTime(events=1, seconds=1.0))
     for number in range(600):
         inbox.accept(event(100 + number, customer=f"cus_{number}"))
     let_time_pass(client, LONGEST_AGE)
