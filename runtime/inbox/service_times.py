@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
@@ -17,6 +18,8 @@ class BatchTime:
 
     events: int
     seconds: float
+    settled_at: datetime | None = None
+    """Redis notes it."""
 
     def words(self) -> tuple[int, str]:
         """Return the class of its size, and the text that Redis keeps."""
@@ -30,5 +33,9 @@ def read_times(answer: Sequence[Sequence[bytes]]) -> tuple[BatchTime, ...]:
 
 
 def _read_time(text: bytes) -> BatchTime:
-    events, micros = text.split()
-    return BatchTime(events=int(events), seconds=int(micros) / _MICROS)
+    events, micros, settled_ms = text.split()
+    return BatchTime(
+        events=int(events),
+        seconds=int(micros) / _MICROS,
+        settled_at=datetime.fromtimestamp(int(settled_ms) / 1000, UTC),
+    )

@@ -13,7 +13,8 @@ nor resets it, since events go on arriving.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from math import ceil
 from statistics import fmean, median
 from typing import Final
@@ -41,6 +42,9 @@ ENOUGH_BATCHES: Final = 12
 MOST_OF_USUAL: Final = 3.0
 """A batch counts at most as so many usual ones: a server that froze once says nothing of others."""
 
+FRESH: Final = timedelta(minutes=10)
+"""For how long a batch says what events take now, by itself."""
+
 MOST_SAVED: Final = 10.0
 """An event of a full batch is believed to take at least this part of its time in batches that were
 seen, because no full one was."""
@@ -60,7 +64,7 @@ def estimate_need(inbox: Backlog) -> Need:
 
     An empty inbox needs one, too: events will come.
     """
-    measured = _service_time(inbox.batch_times)
+    measured = _service_time(_as_of(inbox.at, inbox.batch_times))
     each = measured or 1 / ASSUMED_RATE
     arriving, backlog = inbox.arriving or 0.0, _backlog_rate(inbox)
     fewest = _processes(each * (arriving / MOST_BUSY + backlog))
@@ -101,6 +105,28 @@ def _is_at_a_standstill(inbox: Backlog) -> bool:
     if inbox.claimed <= 1 or inbox.settled_at is None:
         return False
     return (inbox.at - inbox.settled_at).total_seconds() > SETTLING_SECONDS
+
+
+def _as_of(now: datetime, batches: Sequence[BatchTime]) -> Sequence[BatchTime]:
+    """Let no old batch take longer than its events would now, in the batches that are fresh.
+
+    A time of a slow server would count for ever otherwise: with the processes that it asks for,
+    no batch becomes large enough to replace it.
+    """
+    fresh = [batch for batch in batches if _is_fresh(now, batch)]
+    if len(fresh) < ENOUGH_BATCHES:
+        return batches
+    each = sum(batch.seconds for batch in fresh) / sum(batch.events for batch in fresh)
+    return [
+        batch
+        if _is_fresh(now, batch)
+        else replace(batch, seconds=min(batch.seconds, each * batch.events))
+        for batch in batches
+    ]
+
+
+def _is_fresh(now: datetime, batch: BatchTime) -> bool:
+    return batch.settled_at is None or now - batch.settled_at <= FRESH
 
 
 def _service_time(batches: Sequence[BatchTime]) -> float | None:

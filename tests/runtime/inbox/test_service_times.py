@@ -44,6 +44,16 @@ def test_only_the_last_batches_are_kept_and_those_of_other_sizes_stay(
     assert client.llen("paidup:service:1") == KEPT
 
 
+def test_a_time_says_when_it_was_measured(inbox: Inbox) -> None:
+    before = inbox.backlog().at
+    finish(inbox, range(1), 0.02)
+
+    after = inbox.backlog()
+    (time,) = after.batch_times
+    assert time.settled_at is not None
+    assert before <= time.settled_at <= after.at
+
+
 def test_a_batch_whose_time_is_not_known_leaves_none(inbox: Inbox) -> None:
     finish(inbox, range(1), None)
 

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,6 +8,7 @@ from runtime.inbox.service_times import BatchTime
 from runtime.sizing.need import (
     ASSUMED_RATE,
     ENOUGH_BATCHES,
+    FRESH,
     LONGEST_AGE,
     MOST_SAVED,
     estimate_need,
@@ -19,8 +20,10 @@ from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 LONG_AGO = NOW - timedelta(seconds=SETTLING_SECONDS + 1)
 
 
-def batches(events: int, seconds: float, number: int = ENOUGH_BATCHES) -> tuple[BatchTime, ...]:
-    return (BatchTime(events=events, seconds=seconds),) * number
+def batches(
+    events: int, seconds: float, number: int = ENOUGH_BATCHES, settled_at: datetime = NOW
+) -> tuple[BatchTime, ...]:
+    return (BatchTime(events=events, seconds=seconds, settled_at=settled_at),) * number
 
 
 BUSY = replace(EMPTY_BACKLOG, batch_times=batches(100, 1.0), processes=1)
@@ -136,6 +139,27 @@ def test_full_batches_tell_what_a_process_can_do_and_single_events_do_not_hide_i
     night = rate(*batches(1, 0.05, 32), *batches(200, 0.2, 32))
 
     assert night == pytest.approx(1000)
+
+
+def test_large_batches_of_a_slow_hour_do_not_count_for_ever() -> None:
+    """Let full batches have taken 20 ms per event, and small ones take 10 ms at most since then."""
+    slow = batches(200, 4.0, 32, NOW - FRESH - timedelta(seconds=1))
+    since = (*batches(1, 0.01, 32), *batches(3, 0.015, 32), *batches(12, 0.05, 32))
+
+    assert rate(*since, *slow) > 100
+    assert rate(*since, *batches(200, 4.0, 32)) == pytest.approx(50, rel=0.2)
+
+
+def test_a_few_batches_do_not_say_that_a_server_is_fast_again() -> None:
+    slow = batches(200, 4.0, 32, NOW - FRESH - timedelta(seconds=1))
+
+    assert rate(*batches(1, 0.01, ENOUGH_BATCHES - 1), *slow) < 100
+
+
+def test_full_batches_of_long_ago_still_tell_what_a_process_can_do() -> None:
+    evening = batches(200, 0.2, 32, NOW - timedelta(hours=9))
+
+    assert rate(*batches(1, 0.05, 32), *evening) == pytest.approx(1000)
 
 
 def test_while_all_batches_have_one_size_their_time_per_event_is_all_that_is_known() -> None:
