@@ -69,8 +69,10 @@ def estimate_need(inbox: Backlog) -> Need:
     arriving, backlog = inbox.arriving or 0.0, _backlog_rate(inbox)
     fewest = _processes(each * (arriving / MOST_BUSY + backlog))
     most = _processes(each * (arriving / LEAST_BUSY + backlog))
+    # Until it is known what arrives, none of those that run is known to be one too many.
+    too_many = inbox.processes > most and inbox.arriving is not None
     return Need(
-        processes=inbox.processes if fewest <= inbox.processes <= most else most,
+        processes=most if inbox.processes < fewest or too_many else inbox.processes,
         rate=1 / each,
         measured=measured is not None,
     )
@@ -139,7 +141,8 @@ def _service_time(batches: Sequence[BatchTime]) -> float | None:
     if len(batches) < ENOUGH_BATCHES:
         return None
     # The newest come first. Of equal ones they are to be the last, among the large.
-    by_size = sorted(reversed(batches), key=lambda batch: batch.events)
+    oldest_first = batches[::-1]
+    by_size = sorted(oldest_first, key=lambda batch: batch.events)
     third = len(by_size) // 3
     small, large = _usual(by_size[:third]), _usual(by_size[-third:])
     here = large.seconds / large.events

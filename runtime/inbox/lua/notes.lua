@@ -1,5 +1,6 @@
 -- A number that is noted every few seconds, in a list, so that every process knows how it has changed
--- within the last minute. An entry is "ms number", the oldest first.
+-- within the last minute. An entry is "ms number", the oldest first. Once the clock has stepped back,
+-- nothing tells how long ago the older notes were made.
 local SIZES, ARRIVALS = named('sizes'), named('arrivals')
 
 local function read_note(entry)
@@ -17,6 +18,9 @@ local function note(list, number)
     return
   end
   write_even_when_full()
+  if newest > NOW then
+    call('DEL', list)
+  end
   while is_outdated((read_note(call('LINDEX', list, 0)))) do
     call('LPOP', list)
   end
@@ -29,6 +33,9 @@ local function noted_before(list, ms, newest)
   local found_at, found = 0, 0
   for _, entry in ipairs(call('LRANGE', list, 0, -1)) do
     local at, number = read_note(entry)
+    if at > NOW then
+      return 0, 0
+    end
     if at > 0 and not is_outdated(at) and at <= NOW - ms and (newest or found_at == 0) then
       found_at, found = at, number
     end

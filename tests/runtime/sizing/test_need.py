@@ -61,6 +61,15 @@ def test_arrivals_count_while_nothing_waits() -> None:
     assert needed(replace(BUSY, arriving=500.0)) == 10
 
 
+def test_while_it_is_not_known_what_arrives_no_process_is_one_too_many() -> None:
+    """Stand for a Redis that was flushed, was frozen for a minute, or whose clock stepped."""
+    unknown = replace(BUSY, arriving=None, processes=7)
+
+    assert needed(unknown) == 7
+    assert needed(replace(unknown, due=60_000, waiting_seconds=7200.0)) == 10
+    assert needed(replace(unknown, processes=0)) == 1
+
+
 def test_without_workers_the_need_is_the_same_as_with_too_few() -> None:
     loads = replace(BUSY, arriving=500.0)
 

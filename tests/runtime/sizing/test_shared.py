@@ -11,7 +11,7 @@ from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 
 
 def test_the_numbers_are_those_of_the_backlog() -> None:
-    state = state_of(replace(EMPTY_BACKLOG, due=3, waiting_seconds=2.5, parked=4, processes=2))
+    state = state_of(replace(EMPTY_BACKLOG, due=3, waiting_seconds=2.5, parked=4, arriving=0.0))
 
     assert (state.backlog_due_events, state.backlog_due_seconds) == (3, 2.5)
     assert (state.backlog_parked_events, state.worker_processes) == (4, 2)

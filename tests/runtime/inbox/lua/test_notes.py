@@ -64,6 +64,19 @@ def test_a_note_that_is_too_young_too_old_or_ahead_of_the_clock_tells_no_rate(
     assert inbox.backlog().arriving is None
 
 
+def test_after_the_clock_stepped_back_older_notes_tell_no_rate(
+    client: Client, inbox: Inbox
+) -> None:
+    accept(inbox, range(3))
+    noted(client, seconds_ago=20, arrived=0)
+    noted(client, seconds_ago=-30, arrived=2)
+
+    assert inbox.backlog().arriving is None
+    inbox.sweep()
+    assert inbox.backlog().arriving is None
+    assert client.llen(ARRIVALS) == 1
+
+
 def test_a_redis_that_went_back_has_no_negative_rate(client: Client, inbox: Inbox) -> None:
     noted(client, seconds_ago=20, arrived=1000)
 
