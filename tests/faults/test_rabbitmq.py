@@ -109,3 +109,19 @@ def test_rabbitmq_fails_again_and_again_under_load_and_no_event_is_lost_or_doubl
         stripe.join()
         site.check_result()
         assert worker.process.poll() is None, "the supervisor outlives its broker"
+
+
+@pytest.mark.slow
+def test_a_worker_starts_and_stops_though_rabbitmq_is_frozen(
+    rabbit_site: FaultSite, server: RabbitMq
+) -> None:
+    site = rabbit_site
+    server.freeze()
+    with workers(site) as worker:
+        site.take(range(20))
+        site.check_result()
+        server.thaw()
+        worker.until_ready()
+        server.freeze()
+        assert worker.stop() == 0
+    server.thaw()
