@@ -28,6 +28,7 @@ from tests.workers.worker_process import WorkerProcess, WorkerSite, customers
 POISON: Final = "evt_poison"
 _CUSTOMER: Final = "cus_poison"
 _SENDERS: Final = 8
+_TRIES: Final = 600
 _LOOK_SECONDS: Final = 0.1
 _SAMPLE_SECONDS: Final = 0.5
 _LAST_SECONDS: Final = 1200.0
@@ -153,10 +154,11 @@ class ScalingRun:
 
     def _accept(self, envelope: Envelope) -> list[str]:
         """Accept an event; send it again where Redis did not answer in time, as Stripe does."""
-        while True:
+        for _ in range(_TRIES):
             with suppress(RedisError):
                 return self.site.accept([envelope])
             time.sleep(_LOOK_SECONDS)
+        raise TimeoutError(f"Redis took no event in {_TRIES} tries")
 
     @contextmanager
     def _poisoned(self) -> Iterator[None]:
