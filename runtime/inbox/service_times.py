@@ -1,5 +1,6 @@
 """Tell how long workers took for batches of all sizes, from the claim to the commit."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ CLASSES: Final = (1, 2, 10, 50)
 """Smallest batches of each class of sizes, of which Redis keeps the last ones."""
 
 _MICROS: Final = 1_000_000
+_TIME: Final = re.compile(rb"([1-9]\d{0,5}) (\d{1,12}) (\d{1,14})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +30,17 @@ class BatchTime:
 
 
 def read_times(answer: Sequence[Sequence[bytes]]) -> tuple[BatchTime, ...]:
-    """Return the times of the last batches of all classes, of each the newest first."""
-    return tuple(_read_time(text) for text in chain.from_iterable(answer))
+    """Return the times of the last batches of all classes, of each the newest first.
+
+    What cannot be read is left out: it may be of another release, and an error here would keep
+    ingest from accepting events.
+    """
+    matches = map(_TIME.fullmatch, chain.from_iterable(answer))
+    return tuple(_read_time(match) for match in matches if match is not None)
 
 
-def _read_time(text: bytes) -> BatchTime:
-    events, micros, settled_ms = text.split()
+def _read_time(match: re.Match[bytes]) -> BatchTime:
+    events, micros, settled_ms = match.groups()
     return BatchTime(
         events=int(events),
         seconds=int(micros) / _MICROS,

@@ -54,6 +54,14 @@ def test_a_time_says_when_it_was_measured(inbox: Inbox) -> None:
     assert before <= time.settled_at <= after.at
 
 
+@pytest.mark.parametrize("text", ["", "1 10000", "0 10000 1", "x y z", "1 2 3 4", "1 -5 9", "9" * 400])
+def test_a_time_that_cannot_be_read_is_left_out(client: Client, inbox: Inbox, text: str) -> None:
+    """Ingest reads them when it looks whether it may accept events, and an error would refuse all."""
+    client.lpush("paidup:service:1", text, "1 20000 1700000000000")
+
+    assert known(inbox) == [(1, 0.02)]
+
+
 def test_a_batch_whose_time_is_not_known_leaves_none(inbox: Inbox) -> None:
     finish(inbox, range(1), None)
 
