@@ -54,9 +54,11 @@ def test_a_time_says_when_it_was_measured(inbox: Inbox) -> None:
     assert before <= time.settled_at <= after.at
 
 
-@pytest.mark.parametrize("text", ["", "1 10000", "0 10000 1", "x y z", "1 2 3 4", "1 -5 9", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "1 10000", "0 10000 1", "x y z", "1 2 3 4", "1 -5 9", "9" * 99]
+)
 def test_a_time_that_cannot_be_read_is_left_out(client: Client, inbox: Inbox, text: str) -> None:
-    """Ingest reads them when it looks whether it may accept events, and an error would refuse all."""
+    """Ingest reads them when it looks whether it may accept events: an error would refuse all."""
     client.lpush("paidup:service:1", text, "1 20000 1700000000000")
 
     assert known(inbox) == [(1, 0.02)]
