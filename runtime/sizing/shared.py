@@ -59,8 +59,11 @@ class SharedBacklog:
         """As it was when it was read last."""
 
     def refresh(self) -> None:
-        """Read it again; an unreachable Redis is no error."""
+        """Read it again; an unreachable Redis is no error, and no error leaves an old backlog."""
         try:
             self.state = self._last.remember(state_of(self._read()))
         except RedisError:
             self.state = self._last.state()
+        except BaseException:
+            self.state = self._last.state()
+            raise

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from runtime.inbox.entries import Backlog
@@ -54,3 +55,14 @@ def test_a_redis_that_is_away_leaves_the_need_alone() -> None:
     assert needed is not None
     assert needed > 1
     assert shared.state == SharedState(workers_needed=needed)
+
+
+def test_an_error_of_another_kind_passes_and_leaves_no_old_backlog_either() -> None:
+    answers = [replace(EMPTY_BACKLOG, due=9, arriving=0.0)]
+    shared = SharedBacklog(answers.pop)
+    shared.refresh()
+
+    with pytest.raises(IndexError):
+        shared.refresh()
+
+    assert shared.state == SharedState(workers_needed=1)
