@@ -9,8 +9,10 @@ awk '
     { print }
     $1 == "-" && $2 == "name:" {
         variable = "PAIDUP_ALERT_" toupper($3) "_URL"
-        if (ENVIRON[variable] != "") {
-            printf "    webhook_configs:\n      - url: \047%s\047\n", ENVIRON[variable]
+        url = ENVIRON[variable]
+        gsub(/\047/, "\047\047", url)  # as YAML spells a quote between quotes
+        if (url != "") {
+            printf "    webhook_configs:\n      - url: \047%s\047\n", url
         }
     }
 ' "$here/alertmanager.yml" > "$configuration"

@@ -104,7 +104,7 @@ def started(folder: Path, **receivers: str) -> tuple[str, str]:
 
 
 def test_each_receiver_gets_its_url_from_the_environment(tmp_path: Path) -> None:
-    url = "https://hooks.example.com/a?key=b&c=%20|\\1"
+    url = "https://hooks.example.com/a?key='b'&c=%20|\\1&d=it's: {x} # y"
 
     text, said = started(tmp_path, page=url)
 
