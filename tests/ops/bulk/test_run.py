@@ -13,11 +13,9 @@ from ops.bulk.targets import Target
 from ops.queries.replay_results import ReplayTrace
 from ops.terminal.interrupt import Interrupted
 from runtime.database.engine import engine_for
-from runtime.inbox import encoding as codec
 from runtime.inbox.entries import Backlog, Breaker, Lane, PeekedEvent
 from tests.fakes import NOW, FakeClock
-
-EMPTY = codec.read_backlog([0, 0, b"", 0, 0, 0, 0, b"", 0, 1, 0, 0, b"", -2, 1, 0, 0, b"", -2])
+from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 
 
 def peeked(key: str, **given: Any) -> PeekedEvent:
@@ -39,7 +37,7 @@ class FakeReplayInbox:
     """An inbox that keeps all it was given."""
 
     inside: list[str] = field(default_factory=list)
-    backlog_now: Backlog = EMPTY
+    backlog_now: Backlog = EMPTY_BACKLOG
 
     def backlog(self) -> Backlog:
         return replace(self.backlog_now, by_lane={Lane.REPLAY: len(self.inside)})
@@ -266,10 +264,10 @@ def test_what_keeps_an_event_in_the_inbox_is_shown() -> None:
 @pytest.mark.parametrize(
     ("backlog", "trouble"),
     [
-        (EMPTY, None),
-        (replace(EMPTY, processes=0), "no worker is running: start `paidup worker`"),
+        (EMPTY_BACKLOG, None),
+        (replace(EMPTY_BACKLOG, processes=0), "no worker is running: start `paidup worker`"),
         (
-            replace(EMPTY, breaker=Breaker(reason="refused", until=NOW)),
+            replace(EMPTY_BACKLOG, breaker=Breaker(reason="refused", until=NOW)),
             "the circuit breaker is open, no event is applied: refused",
         ),
     ],
