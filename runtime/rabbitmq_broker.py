@@ -187,7 +187,20 @@ class _PoolChannel(pyamqp.Channel):
 
 
 class _PoolConnection(pyamqp.Connection):
+    """A connection that the first wait without an answer closes.
+
+    Celery asks the server several times when it stops. A frozen one would hold up each of these.
+    """
+
     Channel = _PoolChannel
+
+    def blocking_read(self, timeout: float | None = None) -> Any:
+        try:
+            return super().blocking_read(timeout)
+        except TimeoutError:
+            if timeout is None:
+                self.collect()
+            raise
 
 
 class _PoolTransport(pyamqp.Transport):

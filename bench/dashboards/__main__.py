@@ -26,10 +26,10 @@ from ops.up.servers.account import temporary_folder
 from tests.browser.sample_shop import open_shop
 from tests.deploy.monitoring import (
     PROGRAMS,
-    PrometheusServer,
     alertmanager_notifying,
     prometheus_watching,
 )
+from tests.prometheus_api import PrometheusApi
 
 TARGET: Final = Path(__file__).parents[2] / "docs" / "pictures"
 STEP: Final = 5.0
@@ -69,9 +69,7 @@ def main(seconds: float, to: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def picture_of(
-    dashboard: GrafanaDashboard, prometheus: PrometheusServer, times: PictureTimes
-) -> str:
+def picture_of(dashboard: GrafanaDashboard, prometheus: PrometheusApi, times: PictureTimes) -> str:
     """Ask for everything on a dashboard, and draw it."""
     answers = {
         panel.number: _answers(panel, prometheus, times)
@@ -83,7 +81,7 @@ def picture_of(
 
 
 def _answers(
-    panel: DashboardPanel, prometheus: PrometheusServer, times: PictureTimes
+    panel: DashboardPanel, prometheus: PrometheusApi, times: PictureTimes
 ) -> list[PromSeries]:
     if panel.kind == "timeseries":
         return _over_time(panel.queries, prometheus, times)
@@ -94,7 +92,7 @@ def _answers(
 
 
 def _over_time(
-    queries: Iterable[PanelQuery], prometheus: PrometheusServer, times: PictureTimes
+    queries: Iterable[PanelQuery], prometheus: PrometheusApi, times: PictureTimes
 ) -> list[PromSeries]:
     found: list[PromSeries] = []
     for query in queries:

@@ -2,26 +2,23 @@
 
 import json
 import subprocess
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from ops.up.servers.ports import LOOPBACK, free_port
 from ops.up.servers.process import Process
+from tests.prometheus_api import PrometheusApi
 
 ALERTS: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 PROGRAM: Final = "prometheus"
 BACKFILL: Final = ("promtool", "tsdb", "create-blocks-from", "openmetrics")
 JOBS: Final = ("paidup-ingest", "paidup-console", "paidup-worker")
 """The jobs of deploy/prometheus/prometheus.yml, which the alerts name."""
-
-_ANSWER_SECONDS: Final = 30.0
 
 # With the shipped five seconds each step of a drill would take seconds longer, and an alert that
 # looks at the last minute would have few samples. A busy machine may answer a scrape after more
@@ -52,7 +49,7 @@ class ActiveAlert:
     runbook: str
 
 
-class PrometheusServer(Process):
+class DrillPrometheus(Process):
     """Debian's Prometheus on a folder and a port of its own."""
 
     name = "prometheus"
@@ -63,7 +60,8 @@ class PrometheusServer(Process):
     ) -> None:
         """Take the URLs of each job, and samples of the past as OpenMetrics."""
         super().__init__(folder=folder, run=folder, log=folder / "prometheus.log")
-        self.port = free_port()
+        self._port = free_port()
+        self._api = PrometheusApi(self._port)
         self._targets = {job: list(targets.get(job, ())) for job in JOBS}
         self._past = past
 
@@ -73,7 +71,7 @@ class PrometheusServer(Process):
             PROGRAM,
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
-            f"--web.listen-address={LOOPBACK}:{self.port}",
+            f"--web.listen-address={LOOPBACK}:{self._port}",
             "--scrape.discovery-reload-interval=1s",
             "--log.level=warn",
         )
@@ -91,14 +89,14 @@ class PrometheusServer(Process):
     def is_ready(self) -> bool:
         """Return True if it answers, and every target has been scraped."""
         with suppress(OSError, ValueError):
-            found = self._get("targets")["activeTargets"]
+            found = self._api.ask("targets")["activeTargets"]
             scraped: int = sum(each["health"] == "up" for each in found)
             return scraped == sum(map(len, self._targets.values()))
         return False
 
     def evaluated_at(self) -> datetime:
         """Return the time of the last evaluation of all rules."""
-        groups = self._get("rules")["groups"]
+        groups = self._api.ask("rules")["groups"]
         return min(datetime.fromisoformat(each["lastEvaluation"]) for each in groups)
 
     @contextmanager
@@ -122,7 +120,7 @@ class PrometheusServer(Process):
                 runbook=each["annotations"].get("runbook", ""),
             )
             for each in sorted(
-                self._get("alerts")["alerts"], key=lambda each: each["state"] == "firing"
+                self._api.ask("alerts")["alerts"], key=lambda each: each["state"] == "firing"
             )
         }
 
@@ -136,14 +134,6 @@ class PrometheusServer(Process):
             capture_output=True,
             start_new_session=True,
         )
-
-    def _get(self, path: str) -> Any:
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        url = f"http://{LOOPBACK}:{self.port}/api/v1/{path}"
-        with direct.open(url, timeout=_ANSWER_SECONDS) as answer:
-            if answer.status != HTTPStatus.OK:
-                raise OSError(f"{url} answers {answer.status}")
-            return json.load(answer)["data"]
 
     def _targets_of(self, job: str) -> Path:
         return self.folder / f"{job}.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.drills.drill import Drill, DrillFailed
-from bench.drills.prometheus import PROGRAM, ActiveAlert, PrometheusServer
+from bench.drills.prometheus import PROGRAM, ActiveAlert, DrillPrometheus
 from bench.drills.site import LOOK_SECONDS, DrillSite, breakable_stack
 from bench.soak.judgement import doubled_rows
 from ops.doctor.examine import examine
@@ -83,7 +83,7 @@ def carry_out(
 @contextmanager
 def _prometheus(
     drill: Drill, data_dir: Path, pause: Callable[[float], None]
-) -> Iterator[PrometheusServer]:
+) -> Iterator[DrillPrometheus]:
     up = breakable_stack(data_dir)
     targets = {
         "paidup-ingest": [up.ingest_url],
@@ -93,7 +93,7 @@ def _prometheus(
     with tempfile.TemporaryDirectory(prefix="paidup-drill-") as name:
         watch = ParentWatch(Path(name))
         past = drill.past() if drill.past else ""
-        prometheus = PrometheusServer(Path(name), targets, past=past)
+        prometheus = DrillPrometheus(Path(name), targets, past=past)
         try:
             prometheus.start()
             _await_evaluation(prometheus, pause)
@@ -124,7 +124,7 @@ def _begin(drill: Drill, site: DrillSite) -> None:
         raise DrillFailed(present) from None
 
 
-def _await_evaluation(prometheus: PrometheusServer, pause: Callable[[float], None]) -> None:
+def _await_evaluation(prometheus: DrillPrometheus, pause: Callable[[float], None]) -> None:
     """Wait until the rules have seen the samples: before them, each job seems to have no target."""
     scraped_at = datetime.now(UTC)
     while prometheus.evaluated_at() <= scraped_at:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 import redis
 
-from bench.drills.prometheus import PrometheusServer
+from bench.drills.prometheus import DrillPrometheus
 from ops.errors import CommandFailed
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import Lifecycle, compose
@@ -45,7 +45,7 @@ class DrillSite:
     def __init__(
         self,
         data_dir: Path,
-        prometheus: PrometheusServer,
+        prometheus: DrillPrometheus,
         *,
         say: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,

@@ -28,6 +28,7 @@ from tests.workers.worker_process import WorkerProcess, WorkerSite, customers
 POISON: Final = "evt_poison"
 _CUSTOMER: Final = "cus_poison"
 _SENDERS: Final = 8
+_TRIES: Final = 600
 _LOOK_SECONDS: Final = 0.1
 _SAMPLE_SECONDS: Final = 0.5
 _LAST_SECONDS: Final = 1200.0
@@ -84,7 +85,7 @@ class ScalingRun:
 
     def _watch(self, autoscaler: Autoscaler, began: float) -> None:
         ends_at = self.plan.seconds
-        while (now := time.monotonic() - began) < ends_at or not self._is_at_rest(autoscaler):
+        while (now := time.monotonic() - began) < ends_at or not self._is_at_rest():
             if now > ends_at + _LAST_SECONDS:
                 raise TimeoutError(f"more than one worker {_LAST_SECONDS:g} s after the load")
             self._freeze(self.plan.is_frozen(now))
@@ -95,8 +96,9 @@ class ScalingRun:
     def _is_drained(self) -> bool:
         return self.site.inbox.backlog().events == len(self.site.inbox.pending([POISON]))
 
-    def _is_at_rest(self, autoscaler: Autoscaler) -> bool:
-        return autoscaler.workers == self.rules.fewest and self.samples[-1].backlog == 0
+    def _is_at_rest(self) -> bool:
+        last = self.samples[-1]
+        return last.workers == self.rules.fewest and last.backlog == 0
 
     def _freeze(self, frozen: bool) -> None:  # noqa: FBT001 - the state that is wanted
         if frozen != self._frozen:
@@ -153,10 +155,11 @@ class ScalingRun:
 
     def _accept(self, envelope: Envelope) -> list[str]:
         """Accept an event; send it again where Redis did not answer in time, as Stripe does."""
-        while True:
+        for _ in range(_TRIES):
             with suppress(RedisError):
                 return self.site.accept([envelope])
             time.sleep(_LOOK_SECONDS)
+        raise TimeoutError(f"Redis took no event in {_TRIES} tries")
 
     @contextmanager
     def _poisoned(self) -> Iterator[None]:

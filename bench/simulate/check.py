@@ -31,6 +31,9 @@ _NEAR_SECONDS: Final = 0.00005
 _RELAYED_SECONDS: Final = 0.0004
 """What a relay's own threads add to a round trip on a machine that is not busy."""
 
+_MOST_OUTSIDE: Final = 0.9
+"""The part of all processors that other work has at most: a machine is fair, a queue is not."""
+
 _MOST_SECONDS: Final = 600.0
 _ENDING_SECONDS: Final = 30.0
 """After the last event has come, until its lag is known."""
@@ -43,7 +46,7 @@ class CheckScale:
     rates: dict[tuple[float, int], int]
     seconds: int
     backlog_seconds: int
-    """How long a backlog lasts at twice the steady rate."""
+    """How long a backlog lasts at twice the steady rate: several batches of each process."""
     old: Sequence[mixes.OldCustomers]
 
 
@@ -60,7 +63,7 @@ FULL: Final = CheckScale(
     backlog_seconds=20,
     old=mixes.FEWER_OLD,
 )
-BRIEF: Final = CheckScale(rates={(DELAY_SECONDS, 2): 50}, seconds=1, backlog_seconds=2, old=())
+BRIEF: Final = CheckScale(rates={(DELAY_SECONDS, 2): 50}, seconds=1, backlog_seconds=8, old=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +173,12 @@ class _Setting:
         return mixes.first(count, f"paced {turn}", old=self._scale.old, turn=turn)
 
     def _simulation(self, outside: float) -> Simulation:
+        processors = os.cpu_count() or 1
         machines = Machines(
             workers=self._processes,
             ingest=2,
-            shared=os.cpu_count(),
-            outside=outside,
+            shared=processors,
+            outside=min(outside, processors * _MOST_OUTSIDE),
             to_postgresql=2 * self._delay_seconds + _RELAYED_SECONDS,
             to_redis=_NEAR_SECONDS,
         )

@@ -38,7 +38,7 @@ OUTAGE_RATES: Final = (1, 10, 100, 1000)
 _DAY_SECONDS: Final = 86_400
 _COLOURS: Final = ("#2563eb", "#16a34a", "#f59e0b")
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BELOW = 800, 400, 60, 50, 640, 340
-_MOST: Final = 25
+_MOST: Final = 15
 _LOWEST, _HIGHEST = 100, 20_000
 
 

@@ -113,7 +113,8 @@ def _service_time(batches: Sequence[BatchTime]) -> float | None:
     if len(batches) < ENOUGH_BATCHES:
         return None
     # The newest come first. Of equal ones they are to be the last, among the large.
-    by_size = sorted(reversed(batches), key=lambda batch: batch.events)
+    oldest_first = batches[::-1]
+    by_size = sorted(oldest_first, key=lambda batch: batch.events)
     third = len(by_size) // 3
     small, large = _usual(by_size[:third]), _usual(by_size[-third:])
     here = large.seconds / large.events

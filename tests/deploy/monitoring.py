@@ -7,10 +7,8 @@ import json
 import os
 import shutil
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,6 +19,7 @@ import pytest
 from ops.up.servers.ports import LOOPBACK, free_port
 from ops.up.stack import Stack
 from tests.deploy.proxies import substituted
+from tests.prometheus_api import PrometheusApi
 from tests.workers.waiting import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -41,54 +40,10 @@ _SHIPPED_WORKERS = """\
 """
 
 
-class PrometheusServer:
-    """A running Prometheus, as its HTTP API shows it."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://{LOOPBACK}:{port}"
-
-    def ask(self, path: str, **fields: str) -> Any:
-        """Return the data of an answer; fail with Prometheus' own words if there is none."""
-        query = urllib.parse.urlencode(fields)
-        try:
-            answer = urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30)  # noqa: S310 - loopback
-        except urllib.error.HTTPError as refused:
-            raise AssertionError(f"{fields}: {refused.read().decode()}") from refused
-        with answer:
-            return json.load(answer)["data"]
-
-    def samples(self, expression: str) -> list[Any]:
-        """Return the samples of an expression now, each with its labels and its value."""
-        result: list[Any] = self.ask("query", query=expression)["result"]
-        return result
-
-    def value(self, expression: str) -> float | None:
-        """Return the value of an expression that has one sample at most."""
-        samples = self.samples(expression)
-        return float(samples[0]["value"][1]) if samples else None
-
-    def lines(self, expression: str, *, start: float, end: float, step: float) -> list[Any]:
-        """Return the series of an expression over time."""
-        fields = {"start": f"{start}", "end": f"{end}", "step": f"{step}"}
-        result: list[Any] = self.ask("query_range", query=expression, **fields)["result"]
-        return result
-
-    def targets(self) -> dict[str, str]:
-        """Return the health of each job's target."""
-        found = self.ask("targets")["activeTargets"]
-        return {target["labels"]["job"]: target["health"] for target in found}
-
-    def is_ready(self) -> bool:
-        """Return True once it answers queries."""
-        with suppress(OSError), urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310 - loopback
-            return True
-        return False
-
-
 @contextmanager
 def prometheus_watching(
     stack: Stack, folder: Path, *, alertmanager: int, more_rules: str = ""
-) -> Iterator[PrometheusServer]:
+) -> Iterator[PrometheusApi]:
     """Run Prometheus on a stack; ``alertmanager`` is a port of loopback."""
     port = free_port()
     rules = ["alerts.yml", "more.yml"] if more_rules else ["alerts.yml"]
@@ -115,7 +70,7 @@ def prometheus_watching(
         *(PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}"),
         *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={LOOPBACK}:{port}"),
     ]
-    server = PrometheusServer(port)
+    server = PrometheusApi(port)
     with _running(command, folder / "log"):
         until(server.is_ready, seconds=30, why=f"Prometheus answers; see {folder / 'log'}")
         yield server

@@ -23,11 +23,11 @@ from ops.send.endpoint import Endpoint
 from ops.up.servers.account import temporary_folder
 from tests.deploy.monitoring import (
     AlertReceiver,
-    PrometheusServer,
     alertmanager_notifying,
     needs_monitoring,
     prometheus_watching,
 )
+from tests.prometheus_api import PrometheusApi
 from tests.system.stack_env import StackUnderTest, running_system
 from tests.workers.waiting import until
 
@@ -80,7 +80,7 @@ def receiver() -> Iterator[AlertReceiver]:
 @pytest.fixture(scope="module")
 def prometheus(
     system: StackUnderTest, receiver: AlertReceiver, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrometheusServer]:
+) -> Iterator[PrometheusApi]:
     """Yield a Prometheus that has seen some lifecycles, and deliveries that were refused."""
     folder = tmp_path_factory.mktemp("monitoring")
     urls = {name: receiver.url(name) for name in ("page", "inform")}
@@ -125,12 +125,12 @@ def known(samples: list[object]) -> list[object]:
     return [each for each in samples if not math.isnan(float(each["value"][1]))]  # type: ignore[index]
 
 
-def test_every_target_of_the_shipped_configuration_is_up(prometheus: PrometheusServer) -> None:
+def test_every_target_of_the_shipped_configuration_is_up(prometheus: PrometheusApi) -> None:
     assert prometheus.targets() == dict.fromkeys(JOBS, "up")
 
 
 def test_our_rules_are_loaded_and_are_evaluated_without_an_error(
-    prometheus: PrometheusServer,
+    prometheus: PrometheusApi,
 ) -> None:
     seen = datetime.now(UTC).isoformat()
     until(
@@ -145,7 +145,7 @@ def test_our_rules_are_loaded_and_are_evaluated_without_an_error(
 
 
 def test_an_alert_that_fires_reaches_the_receiver_of_its_severity(
-    prometheus: PrometheusServer, receiver: AlertReceiver
+    prometheus: PrometheusApi, receiver: AlertReceiver
 ) -> None:
     until(lambda: "PaidupTestSymptom" in receiver.alerts("page"), why="a page")
     until(lambda: "PaidupTestCause" in receiver.alerts("inform"), why="a note")
@@ -155,7 +155,7 @@ def test_an_alert_that_fires_reaches_the_receiver_of_its_severity(
 
 @of_each
 def test_every_query_has_an_answer_with_the_labels_that_it_names(
-    prometheus: PrometheusServer, dashboard: GrafanaDashboard
+    prometheus: PrometheusApi, dashboard: GrafanaDashboard
 ) -> None:
     for query in dashboard.queries():
         if any(series in query.expression for series in SILENT):
@@ -182,7 +182,7 @@ def test_each_exception_is_one_that_a_dashboard_needs(reason: str) -> None:
 
 
 def test_prometheus_keeps_each_series_that_the_dashboards_are_tested_for(
-    prometheus: PrometheusServer,
+    prometheus: PrometheusApi,
 ) -> None:
     names = {name for name in prometheus.ask("label/__name__/values") if "billing_" in name}
     asked = "\n".join(query.expression for each in DASHBOARDS for query in each.queries())
@@ -194,7 +194,7 @@ def test_prometheus_keeps_each_series_that_the_dashboards_are_tested_for(
 
 @of_each
 def test_a_picture_can_be_drawn_of_it(
-    prometheus: PrometheusServer, dashboard: GrafanaDashboard
+    prometheus: PrometheusApi, dashboard: GrafanaDashboard
 ) -> None:
     now = time.time()
 

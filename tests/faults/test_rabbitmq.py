@@ -20,7 +20,7 @@ from tests.workers.worker_process import REPOSITORY
 
 pytestmark = pytest.mark.servers
 
-TURNS = 20 if os.environ.get("PAIDUP_TEST_FULL") == "1" else 2
+FULL_TURNS = 20 if os.environ.get("PAIDUP_TEST_FULL") == "1" else 0
 AT_LEAST = 60
 """Events that are settled in a state of the server before it changes."""
 
@@ -91,16 +91,19 @@ def block(server: RabbitMq) -> Callable[[], None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [kill, freeze, block])
+@pytest.mark.parametrize(("fault", "turns"), [(kill, 2), (freeze, 1), (block, 1)])
 def test_rabbitmq_fails_again_and_again_under_load_and_no_event_is_lost_or_doubled(
-    rabbit_site: FaultSite, server: RabbitMq, fault: Callable[[RabbitMq], Callable[[], None]]
+    rabbit_site: FaultSite,
+    server: RabbitMq,
+    fault: Callable[[RabbitMq], Callable[[], None]],
+    turns: int,
 ) -> None:
     site = rabbit_site
     with workers(site) as worker, ingesting(site) as ingest:
         worker.until_ready()
         stripe = Stripe(ingest, count(), rate=100)
         stripe.start()
-        for _ in range(TURNS):
+        for _ in range(FULL_TURNS or turns):
             until_more_settled(site, "wake-ups arrive")
             repair = fault(server)
             until_more_settled(site, "a fallback process drains")
@@ -109,3 +112,19 @@ def test_rabbitmq_fails_again_and_again_under_load_and_no_event_is_lost_or_doubl
         stripe.join()
         site.check_result()
         assert worker.process.poll() is None, "the supervisor outlives its broker"
+
+
+@pytest.mark.slow
+def test_a_worker_starts_and_stops_though_rabbitmq_is_frozen(
+    rabbit_site: FaultSite, server: RabbitMq
+) -> None:
+    site = rabbit_site
+    server.freeze()
+    with workers(site) as worker:
+        site.take(range(20))
+        site.check_result()
+        server.thaw()
+        worker.until_ready()
+        server.freeze()
+        assert worker.stop() == 0
+    server.thaw()

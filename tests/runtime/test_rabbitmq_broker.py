@@ -279,6 +279,22 @@ def test_a_pool_acknowledges_nothing_on_a_connection_that_is_lost(server: Rabbit
 
 
 @pytest.mark.servers
+def test_the_first_answer_that_a_pool_waits_for_in_vain_closes_its_connection(
+    server: RabbitMq,
+) -> None:
+    app = _celery(server.url, "worker")
+    app.conf.broker_transport_options |= {"read_timeout": 0.2}
+    with closing(app), app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        server.freeze()
+        with pytest.raises(TimeoutError):
+            channel.queue_declare("any", passive=True)
+        server.thaw()
+
+        assert not connection.connected
+
+
+@pytest.mark.servers
 def test_a_killed_rabbitmq_fails_at_once_and_is_used_again_when_it_is_back(
     server: RabbitMq,
 ) -> None:

@@ -63,9 +63,10 @@ def test_a_process_is_woken_if_none_drains() -> None:
 
 
 def test_a_wake_up_that_was_lost_is_owed_again_after_a_while() -> None:
-    inbox = filled([1])
+    inbox = filled([1], processes=1)
     inbox.register_wake(OLD)
 
+    assert not inbox.wake_is_owed(OLD + 1.9)
     assert inbox.wake_is_owed(OLD + 2.1)
 
 
