@@ -151,7 +151,9 @@ class Metrics:
         )
     )
     event_lag_seconds: Histogram = field(
-        metadata=_histogram("billing_event_lag_seconds", "From accepted to applied.", LAG_BOUNDS)
+        metadata=_histogram(
+            "billing_event_lag_seconds", "From accepted to applied, replays left out.", LAG_BOUNDS
+        )
     )
     entitlement_changes: Counter = field(
         metadata=_counter("billing_entitlement_changes", "Entitlements that changed.", "change")
