@@ -101,8 +101,8 @@ first-run: ## How long a newcomer waits: clone to a paid user, with a cold and a
 bench-console: setup ## How fast the console answers each page with a million events (some ten minutes)
 	$(BIN)/python -m bench.console_pages
 
-drill: setup ## Raise an alert on the stack of `make up` and clear it (NAME=, FIRING=1: wait until it fires)
-	@$(BIN)/python -m bench.drills $(NAME) $(if $(FIRING),--firing)
+drill: setup ## Raise an alert on the stack of `make up` and clear it (NAME=, FIRING=1: until it fires, LOOK=1: until Enter)
+	@$(BIN)/python -m bench.drills $(NAME) $(if $(FIRING),--firing) $(if $(LOOK),--look)
 
 docs: setup ## Write the pages of docs/ that are made from the code
 	$(BIN)/python -m ops.generated_docs

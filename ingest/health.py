@@ -51,10 +51,11 @@ class RedisHealth:
     def __call__(self) -> tuple[str, ...]:
         """Return all reasons against accepting events now; raises if Redis cannot be asked."""
         try:
-            reasons, self.state = self._probe()
+            reasons, state = self._probe()
         except BaseException:
-            self.state = self._last_known()
+            self.state = replace(self._last_known(), refusals=1)
             raise
+        self.state = replace(state, refusals=len(reasons))
         return reasons
 
     def _probe(self) -> tuple[tuple[str, ...], SharedState]:

@@ -151,7 +151,9 @@ class Metrics:
         )
     )
     event_lag_seconds: Histogram = field(
-        metadata=_histogram("billing_event_lag_seconds", "From accepted to applied.", LAG_BOUNDS)
+        metadata=_histogram(
+            "billing_event_lag_seconds", "From accepted to applied, replays left out.", LAG_BOUNDS
+        )
     )
     entitlement_changes: Counter = field(
         metadata=_counter("billing_entitlement_changes", "Entitlements that changed.", "change")
@@ -259,6 +261,7 @@ class SharedState:
     archive_updates_seconds: float | None = None
     approvals_bypassed: int | None = None
     redis_unsafe: int | None = None
+    refusals: int | None = None
     lost_settlements_reports: int | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
@@ -360,6 +363,11 @@ _SHARED: Final = (
         "billing_redis_unsafe",
         "Reasons for which Redis may lose accepted events, or soon refuse them.",
         "redis_unsafe",
+    ),
+    (
+        "billing_ingest_refusals",
+        "Reasons for which this process of ingest answers 503 to every delivery.",
+        "refusals",
     ),
     (
         "billing_lost_settlements_reports",

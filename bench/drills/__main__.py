@@ -1,13 +1,15 @@
 """Raise an alert on the stack of `paidup up`, and clear it.
 
-    python -m bench.drills [NAME] [--firing]
+    python -m bench.drills [NAME] [--firing] [--look]
 
 Without a name it lists the drills. Exits 1 if the drill failed, and 2 without Prometheus.
 """
 
 import os
+import select
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 import click
@@ -17,6 +19,7 @@ from rich.table import Table
 from bench.drills.drill import DrillFailed
 from bench.drills.registry import DRILLS
 from bench.drills.run import NoPrometheus, carry_out
+from bench.drills.site import LOOK_SECONDS
 from ops.errors import user_message
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.up.up_file import data_dir_of
@@ -29,7 +32,8 @@ _INTERRUPTED: Final = 130
 @click.command()
 @click.argument("name", required=False, type=click.Choice(list(DRILLS)))
 @click.option("--firing", is_flag=True, help="Wait until the alert fires, which may take an hour.")
-def main(name: str | None, *, firing: bool) -> None:
+@click.option("--look", is_flag=True, help="Keep the cause until you press Enter.")
+def main(name: str | None, *, firing: bool, look: bool) -> None:
     """Carry out a drill on the stack of `paidup up`, or list all drills."""
     if name is None:
         _list()
@@ -37,7 +41,14 @@ def main(name: str | None, *, firing: bool) -> None:
     pause = Interruption().pause
     data_dir = data_dir_of(os.environ)
     try:
-        carry_out(DRILLS[name], data_dir, say=_say, firing=firing, pause=pause)
+        carry_out(
+            DRILLS[name],
+            data_dir,
+            say=_say,
+            firing=firing,
+            pause=pause,
+            look=lambda: _await_enter(pause) if look else None,
+        )
     except NoPrometheus as error:
         _end(str(error), _NO_PROMETHEUS)
     except Interrupted:
@@ -55,6 +66,14 @@ def _list() -> None:
     for drill in DRILLS.values():
         table.add_row(drill.name, drill.alert, drill.does)
     Console().print(table)
+
+
+def _await_enter(pause: Callable[[float], None]) -> None:
+    """Wait for the Enter key, or the end of the input; a Ctrl-C ends the wait."""
+    _say("look now; press Enter to take the cause away")
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        pause(LOOK_SECONDS)
+    sys.stdin.readline()
 
 
 def _say(line: str) -> None:

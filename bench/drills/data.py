@@ -30,11 +30,16 @@ def one_user_refused(site: DrillSite) -> Iterator[None]:
         site.send_one(user=USER)
         yield
     finally:
-        with site.owner() as database:
-            database.execute(_TAKE_USER)
-        site.until_cleared(lambda: not site.pending(), "each event is settled or a dead letter")
-        site.command("dead", "replay", "--user", USER, "--reason", _REASON, "--yes")
+        take_the_user(site)
         site.until_settled()
+
+
+def take_the_user(site: DrillSite) -> None:
+    """Drop the constraint that refuses the payments of one user, and replay the dead letters."""
+    with site.owner() as database:
+        database.execute(_TAKE_USER)
+    site.until_cleared(lambda: not site.pending(), "each event is settled or a dead letter")
+    site.command("dead", "replay", "--user", USER, "--reason", _REASON, "--yes")
 
 
 @contextmanager
@@ -100,6 +105,7 @@ DEAD_LETTERS = Drill(
     does="lets PostgreSQL refuse the payments of one user, mends that and replays the events",
     cause=one_user_refused,
     page="/dead-letters",
+    mend=take_the_user,
 )
 UNSOLD_PRICES = Drill(
     alert="PaidupUnsoldPrices",

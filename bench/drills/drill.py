@@ -31,6 +31,8 @@ class Drill:
     """The console's page that shows it."""
     along: frozenset[str] = frozenset()
     """Other alerts that the same cause rightly raises."""
+    mend: Callable[[DrillSite], None] | None = None
+    """Take away what the same drill left when it was killed, if a restart of the stack does not."""
     stays: str | None = None
     """Until when the alert stays although the cause is gone; None if it goes with the cause."""
     past: Callable[[], str] | None = None

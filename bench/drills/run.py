@@ -23,6 +23,7 @@ FIRING: Final = "firing"
 LONGEST_FOR_SECONDS: Final = 2 * 3600.0
 """For an alert that fires only after an hour."""
 _WELL_SECONDS: Final = 60.0
+_MENDED_SECONDS: Final = 60.0
 
 Say = Callable[[str], None]
 
@@ -37,6 +38,10 @@ class NoPrometheus(Exception):
         )
 
 
+def _look_at_nothing() -> None:
+    """Go on at once."""
+
+
 def carry_out(
     drill: Drill,
     data_dir: Path,
@@ -44,10 +49,12 @@ def carry_out(
     say: Say,
     firing: bool = False,
     pause: Callable[[float], None] = time.sleep,
+    look: Callable[[], None] = _look_at_nothing,
 ) -> frozenset[str]:
     """Raise the alert and clear it; return the names of the other alerts that came meanwhile.
 
-    With ``firing`` it waits until the alert fires; else pending is enough.
+    With ``firing`` it waits until the alert fires; else pending is enough. Then the cause stays
+    until ``look`` returns.
 
     Raises:
         NoPrometheus: none is installed.
@@ -61,11 +68,11 @@ def carry_out(
     before = _problems(data_dir)
     with _prometheus(drill, data_dir, pause) as prometheus:
         site = DrillSite(data_dir, prometheus, say=say, pause=pause)
-        if drill.alert in prometheus.active():
-            raise DrillFailed(f"{drill.alert} is there already: clear it first")
+        _begin(drill, site)
         say(f"{drill.name} {drill.does}")
         with drill.cause(site):
             others = _await_alert(drill, site, firing=firing)
+            look()
             say("the drill takes the cause away")
         _await_end(drill, site)
         _check_rest(site, before)
@@ -94,6 +101,27 @@ def _prometheus(
         finally:
             prometheus.stop()
             watch.release()
+
+
+def _begin(drill: Drill, site: DrillSite) -> None:
+    """Make sure that the alert is not there; the same drill may have been killed before.
+
+    Raises:
+        DrillFailed: it is there from another cause.
+    """
+    present = f"{drill.alert} is there already: clear it first"
+    if drill.alert not in site.prometheus.active():
+        return
+    if drill.mend is None:
+        raise DrillFailed(present)
+    site.say(f"{drill.alert} is there: if this drill was killed, it takes away what it left")
+    drill.mend(site)
+    try:
+        site.until(
+            lambda: drill.alert not in site.prometheus.active(), present, seconds=_MENDED_SECONDS
+        )
+    except TimeoutError:
+        raise DrillFailed(present) from None
 
 
 def _await_evaluation(prometheus: DrillPrometheus, pause: Callable[[float], None]) -> None:

@@ -37,9 +37,14 @@ def every_event_refused(site: DrillSite) -> Iterator[None]:
         site.until(lambda: site.backlog().breaker_open, "the breaker opens")
         yield
     finally:
-        with site.owner() as database:
-            database.execute(_TAKE_ALL)
+        take_every_event(site)
         site.until_settled()
+
+
+def take_every_event(site: DrillSite) -> None:
+    """Drop the constraint that refuses every event."""
+    with site.owner() as database:
+        database.execute(_TAKE_ALL)
 
 
 @contextmanager
@@ -71,17 +76,19 @@ BREAKER_OPEN = Drill(
     cause=every_event_refused,
     page="/",
     along=frozenset({"PaidupOldestEventTooOld"}),
+    mend=take_every_event,
 )
 REDIS_UNSAFE = Drill(
     alert="PaidupRedisUnsafe",
     does="sets appendfsync to everysec in Redis, and back",
     cause=unsafe_setting,
     page="/",
+    along=frozenset({"PaidupIngestErrors"}),
 )
 INBOX_FILLS_UP = Drill(
     alert="PaidupInboxFillsUp",
     does="sets maxmemory of Redis close to what it uses, and back",
     cause=redis_full,
     page="/",
-    along=frozenset({"PaidupRedisUnsafe"}),
+    along=frozenset({"PaidupIngestErrors", "PaidupRedisUnsafe"}),
 )

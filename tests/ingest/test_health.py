@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -53,7 +53,7 @@ def health(server: FakeServer, clock: FakeClock) -> RedisHealth:
 
 def test_a_safe_server_with_free_memory_has_no_problems(health: RedisHealth) -> None:
     assert health() == ()
-    assert health.state == SharedState(backlog_events=3, redis_unsafe=0)
+    assert health.state == SharedState(backlog_events=3, redis_unsafe=0, refusals=0)
 
 
 def test_settings_are_read_every_few_seconds_only(
@@ -83,7 +83,7 @@ def test_a_rewrite_that_failed_is_counted_and_refuses_nothing(
     server.info_fields["aof_last_bgrewrite_status"] = "err"
 
     assert health() == ()
-    assert health.state.redis_unsafe == 1
+    assert (health.state.redis_unsafe, health.state.refusals) == (1, 0)
 
 
 def test_unsafe_settings_are_read_at_each_probe_so_that_a_fix_counts_at_once(
@@ -116,7 +116,7 @@ def test_the_shared_state_is_unknown_while_redis_cannot_be_asked(
     with pytest.raises(TimeoutError):
         health()
 
-    assert health.state == SharedState()
+    assert health.state == SharedState(refusals=1)
 
 
 def test_what_is_known_without_redis_is_reported_while_it_cannot_be_asked(
@@ -136,7 +136,7 @@ def test_what_is_known_without_redis_is_reported_while_it_cannot_be_asked(
     with pytest.raises(TimeoutError):
         health()
 
-    assert health.state == known
+    assert health.state == replace(known, refusals=1)
 
 
 def test_a_replica_is_left_at_each_probe_and_named(server: FakeServer, clock: FakeClock) -> None:
@@ -153,7 +153,7 @@ def test_a_replica_is_left_at_each_probe_and_named(server: FakeServer, clock: Fa
     server.unsafe = ("Redis is a replica",)
 
     assert [health(), health()] == [("Redis is a replica",)] * 2
-    assert health.state == SharedState(redis_unsafe=1)
+    assert health.state == SharedState(redis_unsafe=1, refusals=1)
     assert len(left) == 2
 
     server.info_fields["role"] = "master"
@@ -202,7 +202,7 @@ def test_a_reason_that_explains_the_rest_comes_first(server: FakeServer, clock: 
     )
 
     assert health()[0] == "Redis is in cluster mode"
-    assert health.state == SharedState(redis_unsafe=1)
+    assert health.state == SharedState(redis_unsafe=1, refusals=2)
     server.unsafe = ()
     server.info_fields["rdb_last_bgsave_status"] = "err"
     assert health()[0].startswith("Redis could not save a snapshot")

@@ -4,7 +4,7 @@ import structlog
 
 from billing.envelope import snapshot_type
 from billing.readers.registry import HANDLED_TYPES, IgnoredReason
-from runtime.inbox.entries import InboxEntry
+from runtime.inbox.entries import InboxEntry, Lane
 from runtime.ledger.deliveries import Settlement
 from runtime.telemetry import OTHER, Metrics
 from workers.batches.retry_policy import Finish, MoveToDeadLetters, Retry, Snooze
@@ -29,7 +29,9 @@ class Reporter:
         elif settlement.completes:
             self._count_changes(settlement)
         else:
-            self._metrics.event_lag_seconds.observe(lag)
+            # Nobody waits for a replay as for an event that just came.
+            if entry.lane is not Lane.REPLAY:
+                self._metrics.event_lag_seconds.observe(lag)
             self._count(settlement)
         self._log.info(
             "event settled",

@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from billing.envelope import parse
 from billing.errors import UnreadableEvent
+from runtime.inbox.entries import Lane
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.errors import IdentityConflict, SchemaOutdated
 from runtime.time_limits import BATCH_LOCK_SECONDS, LOCK_SECONDS, SPLIT_SECONDS
@@ -415,6 +416,16 @@ def test_an_event_settled_before_counts_as_a_hit_and_not_as_settled_again() -> N
     assert scene.counted("billing_entitlement_changes_total", change="granted") == 1
     assert scene.counted("billing_event_processing_seconds_count") == 2
     assert scene.counted("billing_event_lag_seconds_count") == 1
+
+
+def test_the_lag_is_that_of_live_events_alone_since_nobody_waits_for_a_replay() -> None:
+    replayed = replace(entry_of("evt_2"), lane=Lane.REPLAY)
+    scene = stage([entry_of("evt_1"), replayed])
+
+    scene.drain()
+
+    assert scene.counted("billing_event_lag_seconds_count") == 1
+    assert scene.counted("billing_event_processing_seconds_count") == 2
 
 
 def test_the_inbox_learns_which_row_of_which_database_stands_for_an_event() -> None:
