@@ -20,7 +20,7 @@ from statistics import fmean, median
 from typing import Final
 
 from runtime.inbox.entries import Backlog
-from runtime.inbox.inbox import MAX_EVENTS
+from runtime.inbox.inbox import MAX_BYTES, MAX_EVENTS
 from runtime.inbox.service_times import BatchTime
 from runtime.time_limits import SETTLING_SECONDS, TARGET_AGE_SECONDS
 
@@ -150,7 +150,14 @@ def _service_time(batches: Sequence[BatchTime]) -> float | None:
     if large.events > small.events:
         each = max(large.seconds - small.seconds, 0) / (large.events - small.events)
     alone = large.seconds - each * large.events
-    return min(max(alone / MAX_EVENTS + each, here / MOST_SAVED), here)
+    return min(max(alone / _events_of_a_full_batch(batches) + each, here / MOST_SAVED), here)
+
+
+def _events_of_a_full_batch(batches: Sequence[BatchTime]) -> float:
+    """Return how many events fill a batch; fewer if their bodies are large."""
+    events = sum(batch.events for batch in batches)
+    body_bytes = sum(batch.body_bytes for batch in batches)
+    return max(min(MAX_EVENTS, MAX_BYTES * events / max(body_bytes, 1)), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

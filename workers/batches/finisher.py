@@ -195,10 +195,14 @@ class Finisher:
             self.reporter.parked(entry, park)
 
 
-def _time_of(settled: Sequence[object], began: float | None) -> BatchTime | None:
+def _time_of(settled: Sequence[tuple[InboxEntry, Finish]], began: float | None) -> BatchTime | None:
     if began is None:
         return None
-    return BatchTime(events=len(settled), seconds=time.perf_counter() - began)
+    return BatchTime(
+        events=len(settled),
+        seconds=time.perf_counter() - began,
+        body_bytes=sum(len(entry.body) for entry, _ in settled),
+    )
 
 
 def _finished(settlement: Settlement) -> Finished:

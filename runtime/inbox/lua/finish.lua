@@ -1,6 +1,6 @@
 --!use names placement done_marker recent service
 -- ARGV: prefix, token, marker ms, counter, the class of sizes of the batch ('' if its time was not
--- measured), its events and microseconds, then for each event: key, marker ('' for none), settlement
+-- measured), its events, microseconds and bytes, then for each event: key, marker ('' for none), settlement
 -- number and event id ('' if it is not settled).
 -- Removes those that this claim still holds. Returns how many.
 local token, marker_ms = ARGV[2], ARGV[3]

@@ -1,5 +1,5 @@
--- How long the last batches took that were settled whole: "events microseconds ms" of each, with the
--- time of its end. There is a list for each class of sizes: a night of single events must not hide what
+-- How long the last batches took that were settled whole: "events microseconds bytes ms" of each,
+-- with the time of its end. There is a list for each class of sizes: a night of single events must not hide what
 -- large batches cost.
 local KEPT = 32
 

@@ -44,22 +44,25 @@ def test_only_the_last_batches_are_kept_and_those_of_other_sizes_stay(
     assert client.llen("paidup:service:1") == KEPT
 
 
-def test_a_time_says_when_it_was_measured(inbox: Inbox) -> None:
+def test_a_time_says_when_it_was_measured_and_with_how_many_bytes(inbox: Inbox) -> None:
     before = inbox.backlog().at
-    finish(inbox, range(1), 0.02)
+    inbox.accept(event(1))
+    took = BatchTime(events=1, seconds=0.02, body_bytes=700)
+    inbox.finish("owner", settled(keys_of(inbox.claim("owner"))), took)
 
     after = inbox.backlog()
     (time,) = after.batch_times
+    assert time.body_bytes == 700
     assert time.settled_at is not None
     assert before <= time.settled_at <= after.at
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1 10000", "0 10000 1", "x y z", "1 2 3 4", "1 -5 9", "9" * 99]
+    "text", ["", "1 10000", "0 10000 9 1", "x y z", "1 2 3 4 5", "1 -5 9 9", "9" * 99]
 )
 def test_a_time_that_cannot_be_read_is_left_out(client: Client, inbox: Inbox, text: str) -> None:
     """Ingest reads them when it looks whether it may accept events: an error would refuse all."""
-    client.lpush("paidup:service:1", text, "1 20000 1700000000000")
+    client.lpush("paidup:service:1", text, "1 20000 900 1700000000000")
 
     assert known(inbox) == [(1, 0.02)]
 
@@ -93,4 +96,4 @@ def test_the_last_settled_event_tells_when_it_was_settled(inbox: Inbox) -> None:
     ("events", "size"), [(1, 1), (2, 2), (9, 2), (10, 10), (49, 10), (50, 50), (200, 50)]
 )
 def test_a_batch_belongs_to_the_largest_class_that_it_reaches(events: int, size: int) -> None:
-    assert BatchTime(events=events, seconds=0.1).words() == (size, f"{events} 100000")
+    assert BatchTime(events=events, seconds=0.1).words() == (size, f"{events} 100000 0")

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from runtime.inbox.entries import Backlog, Breaker
+from runtime.inbox.inbox import MAX_BYTES
 from runtime.inbox.service_times import BatchTime
 from runtime.sizing.need import (
     ASSUMED_RATE,
@@ -148,6 +149,17 @@ def test_full_batches_tell_what_a_process_can_do_and_single_events_do_not_hide_i
     night = rate(*batches(1, 0.05, 32), *batches(200, 0.2, 32))
 
     assert night == pytest.approx(1000)
+
+
+def test_a_batch_is_full_of_a_few_large_bodies() -> None:
+    """Let a batch take 100 ms and 10 ms more for each event of 0.5 MiB: four fill it."""
+    singles, more = batches(1, 0.11, 32), batches(3, 0.13, 32)
+    large = [
+        replace(batch, body_bytes=MAX_BYTES // 4 * batch.events) for batch in (*singles, *more)
+    ]
+
+    assert rate(*singles, *more) == pytest.approx(1 / (0.1 / 200 + 0.01))
+    assert rate(*large) == pytest.approx(1 / (0.1 / 4 + 0.01))
 
 
 def test_large_batches_of_a_slow_hour_do_not_count_for_ever() -> None:

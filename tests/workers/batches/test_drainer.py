@@ -41,6 +41,7 @@ def test_a_batch_that_is_committed_whole_tells_what_its_events_took() -> None:
     assert took is not None
     assert took.events == 2
     assert 0 < took.seconds < 60
+    assert took.body_bytes == len(entry_of("evt_1").body) + len(entry_of("evt_2").body)
 
 
 def test_a_batch_that_was_split_or_failed_tells_nothing_of_what_an_event_takes() -> None:
