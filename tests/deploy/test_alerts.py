@@ -26,7 +26,8 @@ PAGE: Final = ROOT / "docs/operations.md"
 CASES: Final = ("alerts_test.yml", "alerts_test_days.yml")
 PAGES: Final = {
     *("PaidupChangesNotNumbered", "PaidupDataWentBack", "PaidupDown", "PaidupInboxFillsUp"),
-    *("PaidupIngestErrors", "PaidupLag", "PaidupOldestEventTooOld", "PaidupWorkersNotConsuming"),
+    *("PaidupIngestErrors", "PaidupLag", "PaidupOldestEventTooOld", "PaidupServerStuck"),
+    "PaidupWorkersNotConsuming",
 }
 INFORMS: Final = {
     *("PaidupApprovalBypassed", "PaidupBadSignatures", "PaidupBreakerOpen", "PaidupDeadLetters"),
