@@ -141,7 +141,7 @@ def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
         backlog_due_events=1,
         backlog_due_seconds=1.0,
         backlog_parked_events=1,
-        workers_needed=1,
+        workers_needed=2,
         worker_processes=2,
         dead_letters=2,
         breaker_open=True,
