@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import redis
 
@@ -18,8 +21,10 @@ from bench.drills.registry import DRILLS
 from bench.drills.run import carry_out
 from ops.terminal.interrupt import Interrupted
 from ops.up.servers.account import temporary_folder
+from runtime.database.engine import conninfo_of
 from tests.full_disk import why_no_full_disk
 from tests.system.stack_env import StackUnderTest, running_system
+from tests.workers.waiting import until
 
 pytestmark = [
     pytest.mark.servers,
@@ -118,3 +123,44 @@ def test_an_interrupted_drill_restores_the_setting_that_it_changed(stack: StackU
 
     assert found == ["everysec"]
     assert appendfsync(stack) == "always"
+
+
+def test_the_cause_stays_while_people_look(stack: StackUnderTest) -> None:
+    seen: list[str] = []
+
+    carry_out(
+        DRILLS["redis-unsafe"],
+        stack.stack.data_dir,
+        say=lambda _line: None,
+        look=lambda: seen.append(appendfsync(stack)),
+    )
+
+    assert seen == ["everysec"]
+    assert appendfsync(stack) == "always"
+
+
+def dead_letters(system: StackUnderTest) -> int:
+    with psycopg.connect(conninfo_of(system.stack.owner_database_url)) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM dead_letters WHERE state = 'open'"
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+@pytest.mark.slow
+def test_a_drill_takes_away_what_the_same_drill_left_when_it_was_killed(
+    stack: StackUnderTest,
+) -> None:
+    folder = str(stack.stack.data_dir)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "bench.drills", "dead-letters", "--look"],
+        env={**os.environ, "PAIDUP_DATA_DIR": folder},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    until(lambda: dead_letters(stack) > 0, why="the drill makes dead letters")
+    killed.kill()
+    killed.communicate()
+
+    check(DRILLS["dead-letters"], stack)
+    assert dead_letters(stack) == 0
