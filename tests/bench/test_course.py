@@ -1,24 +1,11 @@
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
-
 import pytest
 
 from bench import costs, mixes
 from bench.course import Course
 from bench.figures import APPLIED, CATCH_UP, END_TO_END, MEMORY, PAIDUP, Figures
-from bench.machine import BenchMachine, machine, prepare
+from bench.machine import BenchMachine, prepare
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-def own_machine(servers_folder: Path) -> Iterator[BenchMachine]:
-    """Servers of a benchmark, below the folder of the session, which removes it."""
-    folder = Path(mkdtemp(dir=servers_folder))
-    folder.chmod(0o755)
-    with machine(folder) as servers:
-        yield servers
 
 
 def test_a_course_notes_all_it_takes_under_its_setting(own_machine: BenchMachine) -> None:

@@ -4,43 +4,20 @@ import json
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import kombu.pools
 import pytest
 import redis
-from celery import Celery, current_app
+from celery import current_app
 
 from ops.up.servers.redis_server import Redis
-from runtime.broker import DRAIN_TASK, QUEUE, Role, WakePublisher, make_celery
+from runtime.broker import DRAIN_TASK, QUEUE, Role, make_celery
 from runtime.redis_broker import KEY_PREFIX
 from runtime.redis_connection import PrimaryConnection
 from runtime.settings import Settings, SettingsError
 from runtime.time_limits import BROKER_AGAIN_SECONDS, TASK_SECONDS
-
-BOUND_SECONDS = 3.0
-"""Several times the bound of a publish, which a busy machine may stretch; without one it hangs."""
-
-
-def _celery(url: str, role: Role = "publisher") -> Celery:
-    return make_celery(Settings.from_env({"CELERY_BROKER_URL": url}), role=role)
-
-
-@contextmanager
-def _publisher(url: str) -> Iterator[WakePublisher]:
-    app = _celery(url)
-    yield WakePublisher(app)
-    app.close()
-    kombu.pools.reset()
-
-
-def _timed(wakes: WakePublisher) -> tuple[bool, float]:
-    began = time.monotonic()
-    published = wakes.publish("token")
-    return published, time.monotonic() - began
+from tests.runtime.publishing import BOUND_SECONDS, celery_for, publisher, timed
 
 
 def test_without_a_broker_the_missing_setting_is_named() -> None:
@@ -49,14 +26,14 @@ def test_without_a_broker_the_missing_setting_is_named() -> None:
 
 
 def test_an_application_is_not_the_current_one() -> None:
-    app = _celery("redis://localhost/0")
+    app = celery_for("redis://localhost/0")
 
     assert current_app.main != app.main
 
 
 @pytest.mark.parametrize("role", ["publisher", "worker"])
 def test_nothing_waits_in_worker_memory_and_no_result_is_kept(role: Role) -> None:
-    conf = _celery("redis://localhost/0", role).conf
+    conf = celery_for("redis://localhost/0", role).conf
 
     assert conf.task_ignore_result
     assert not conf.result_backend
@@ -67,7 +44,7 @@ def test_nothing_waits_in_worker_memory_and_no_result_is_kept(role: Role) -> Non
 
 
 def test_a_worker_takes_no_more_wake_ups_than_it_has_processes() -> None:
-    conf = _celery("redis://localhost/0", "worker").conf
+    conf = celery_for("redis://localhost/0", "worker").conf
 
     assert (conf.task_acks_late, conf.worker_prefetch_multiplier) == (True, 1)
     assert conf.task_time_limit == TASK_SECONDS
@@ -82,7 +59,7 @@ def test_a_worker_takes_no_more_wake_ups_than_it_has_processes() -> None:
     ],
 )
 def test_the_broker_url_is_spelled_as_kombu_reads_it(given: str, spelled: str) -> None:
-    assert _celery(given).conf.broker_url == spelled
+    assert celery_for(given).conf.broker_url == spelled
 
 
 def test_sentinels_are_spelled_as_kombu_reads_them_even_if_celery_finds_the_url_itself(
@@ -91,7 +68,10 @@ def test_sentinels_are_spelled_as_kombu_reads_them_even_if_celery_finds_the_url_
     url = "redis+sentinel://:pw@one:1,two:2/service/3?sentinel_password=watch"
     monkeypatch.setenv("CELERY_BROKER_URL", url)
 
-    for connection in (_celery(url).connection_for_write(), _celery(url).connection_for_read()):
+    for connection in (
+        celery_for(url).connection_for_write(),
+        celery_for(url).connection_for_read(),
+    ):
         assert connection.alt == ["sentinel://:pw@one:1/3", "sentinel://:pw@two:2/3"]
         options = connection.transport_options or {}
         assert options["master_name"] == "service"
@@ -99,15 +79,15 @@ def test_sentinels_are_spelled_as_kombu_reads_them_even_if_celery_finds_the_url_
 
 
 def test_tls_is_always_verified() -> None:
-    assert _celery("rediss://host/0").conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    sentinels = _celery("rediss+sentinel://host/service").conf
+    assert celery_for("rediss://host/0").conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    sentinels = celery_for("rediss+sentinel://host/service").conf
     assert sentinels.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    assert _celery("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
-    assert _celery("redis://host/0").conf.broker_use_ssl is None
+    assert celery_for("rediss://host/0?ssl_cert_reqs=none").conf.broker_use_ssl is None
+    assert celery_for("redis://host/0").conf.broker_use_ssl is None
 
 
 def test_the_pool_of_publishers_has_connections_that_leave_a_former_primary() -> None:
-    app = _celery("redis://127.0.0.1:1/0")
+    app = celery_for("redis://127.0.0.1:1/0")
     pool: Any = app.pool
     with pool.acquire() as connection:
         assert connection.transport.Channel.connection_class is PrimaryConnection
@@ -123,7 +103,7 @@ def test_a_worker_asks_for_a_lost_broker_as_often_after_a_minute_as_at_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("kombu.utils.functional.sleep", lambda _: None)
-    app = _celery("redis://localhost/0", "worker")
+    app = celery_for("redis://localhost/0", "worker")
     pauses: list[float] = []
 
     def refused(_: object) -> None:
@@ -145,7 +125,7 @@ def test_a_worker_asks_for_a_lost_broker_as_often_after_a_minute_as_at_first(
 
 @pytest.mark.servers
 def test_a_wake_up_is_one_small_message_in_one_list(redis_url: str) -> None:
-    with _publisher(redis_url) as wakes:
+    with publisher(redis_url) as wakes:
         assert wakes.publish("abc")
 
     client = redis.Redis.from_url(redis_url)
@@ -159,7 +139,7 @@ def test_a_wake_up_is_one_small_message_in_one_list(redis_url: str) -> None:
 @pytest.mark.servers
 def test_a_lost_binding_loses_no_wake_up(redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url)
-    with _publisher(redis_url) as wakes:
+    with publisher(redis_url) as wakes:
         wakes.publish("first")
         client.delete(*client.keys(f"{KEY_PREFIX}_kombu*"))
         wakes.publish("second")
@@ -170,7 +150,7 @@ def test_a_lost_binding_loses_no_wake_up(redis_url: str) -> None:
 
 @pytest.mark.servers
 def test_many_threads_share_one_publisher(redis_url: str) -> None:
-    with _publisher(redis_url) as wakes:
+    with publisher(redis_url) as wakes:
         said: list[bool] = []
         threads = [
             threading.Thread(target=lambda: said.append(wakes.publish("token"))) for _ in range(8)
@@ -191,12 +171,12 @@ def test_a_frozen_broker_fails_in_time(
     own_redis: Redis,
     warm: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
-    with _publisher(own_redis.url) as wakes:
+    with publisher(own_redis.url) as wakes:
         if warm:
             assert wakes.publish("first")
         own_redis.freeze()
 
-        published, seconds = _timed(wakes)
+        published, seconds = timed(wakes)
 
         assert not published
         assert seconds < BOUND_SECONDS
@@ -209,23 +189,24 @@ def test_an_unreachable_broker_fails_in_time(
     own_redis: Redis,
     warm: bool,  # noqa: FBT001 - pytest passes it by name
 ) -> None:
-    with _publisher(own_redis.url) as wakes:
+    with publisher(own_redis.url) as wakes:
         if warm:
             assert wakes.publish("first")
         own_redis.stop()
 
-        published, seconds = _timed(wakes)
+        published, seconds = timed(wakes)
 
         assert not published
         assert seconds < BOUND_SECONDS
 
 
 @pytest.mark.servers
-def test_a_silent_listener_fails_in_time() -> None:
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_silent_listener_fails_in_time(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        with _publisher(url) as wakes:
-            published, seconds = _timed(wakes)
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/0"
+        with publisher(url) as wakes:
+            published, seconds = timed(wakes)
 
     assert not published
     assert seconds < BOUND_SECONDS
@@ -233,10 +214,10 @@ def test_a_silent_listener_fails_in_time() -> None:
 
 @pytest.mark.servers
 def test_threads_do_not_queue_for_a_frozen_broker(own_redis: Redis) -> None:
-    with _publisher(own_redis.url) as wakes:
+    with publisher(own_redis.url) as wakes:
         own_redis.freeze()
         taken: list[tuple[bool, float]] = []
-        threads = [threading.Thread(target=lambda: taken.append(_timed(wakes))) for _ in range(16)]
+        threads = [threading.Thread(target=lambda: taken.append(timed(wakes))) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -252,12 +233,12 @@ def test_threads_do_not_queue_for_a_frozen_broker(own_redis: Redis) -> None:
 def test_after_a_failure_it_pauses_and_then_publishes_again(
     own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _publisher(own_redis.url) as wakes:
+    with publisher(own_redis.url) as wakes:
         own_redis.freeze()
         assert not wakes.publish("first")
         own_redis.thaw()
 
-        published, seconds = _timed(wakes)
+        published, seconds = timed(wakes)
         assert not published
         assert seconds < 0.01
 
@@ -269,7 +250,7 @@ def test_after_a_failure_it_pauses_and_then_publishes_again(
 def test_a_broker_that_came_back_is_used_at_once(
     own_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _publisher(own_redis.url) as wakes:
+    with publisher(own_redis.url) as wakes:
         assert wakes.publish("first")
         own_redis.kill()
         assert not wakes.publish("second")
@@ -285,5 +266,5 @@ def test_a_full_broker_is_no_error_of_the_caller(own_redis: Redis) -> None:
     client.config_set("maxmemory", "1")
     client.close()
 
-    with _publisher(own_redis.url) as wakes:
+    with publisher(own_redis.url) as wakes:
         assert not wakes.publish("token")

@@ -1,9 +1,6 @@
 """A run measures every kind of event after every past, and what is too slow only once."""
 
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, cast
 
 import pytest
@@ -12,18 +9,9 @@ from bench.growth import grants
 from bench.growth.parties import KINDS
 from bench.growth.run import AT_ONCE, GrowthCell, GrowthRun, GrowthScale, GrowthTurn, take_turns
 from bench.growth.system import DrainingSystem, LoneCost
-from bench.machine import BenchMachine, machine
+from bench.machine import BenchMachine
 
 SYSTEM = cast("DrainingSystem", None)
-
-
-@pytest.fixture
-def own_machine(servers_folder: Path) -> Iterator[BenchMachine]:
-    """Servers of a benchmark, below the folder of the session, which removes it."""
-    folder = Path(mkdtemp(dir=servers_folder))
-    folder.chmod(0o755)
-    with machine(folder) as servers:
-        yield servers
 
 
 @pytest.mark.servers

@@ -1,24 +1,11 @@
 """The same code as in a long run, on small samples: what is measured, and what is compared."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
-
 import pytest
 
-from bench.machine import BenchMachine, machine
+from bench.machine import BenchMachine
 from bench.simulate import check, measure
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-def own_machine(servers_folder: Path) -> Iterator[BenchMachine]:
-    """Servers of a benchmark, below the folder of the session, which removes it."""
-    folder = Path(mkdtemp(dir=servers_folder))
-    folder.chmod(0o755)
-    with machine(folder) as servers:
-        yield servers
 
 
 def test_service_times_are_measured_and_real_runs_compared_with_their_simulation(

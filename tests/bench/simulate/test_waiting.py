@@ -1,22 +1,9 @@
-from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
-
 import pytest
 
-from bench.machine import BenchMachine, machine
+from bench.machine import BenchMachine
 from bench.simulate.waiting import SIZES, waiting_sizes
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture
-def own_machine(servers_folder: Path) -> Iterator[BenchMachine]:
-    """Servers of a benchmark, below the folder of the session, which removes it."""
-    folder = Path(mkdtemp(dir=servers_folder))
-    folder.chmod(0o755)
-    with machine(folder) as servers:
-        yield servers
 
 
 def test_a_waiting_event_takes_its_body_and_less_than_a_kilobyte_more(
