@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ from runtime.database.engine import make_engine
 from runtime.gc_tuning import reduce_gc
 from runtime.inbox.inbox import Inbox
 from runtime.ledger import admit, difference, load, locks, record
-from runtime.metrics_files import FOLDER_VARIABLE
+from runtime.metrics_files import claimed_folder
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.telemetry import build_metrics, configure_logging
@@ -173,7 +173,6 @@ def drainer_here(
     folder: Path, database_url: str, redis_url: str
 ) -> Iterator[tuple[Inbox, Drainer]]:
     """Yield an inbox and its drainer in this process, which keeps its metrics in ``folder``."""
-    os.environ[FOLDER_VARIABLE] = str(folder)
     settings = Settings.from_env(
         {
             "DATABASE_URL": database_url,
@@ -184,7 +183,9 @@ def drainer_here(
     )
     inbox = Inbox(make_redis(settings, timeout=5.0, pool_size=4))
     engine = make_engine(settings, application_name=DRAINER)
-    try:
+    with ExitStack() as held:
+        held.callback(engine.dispose)
+        held.enter_context(claimed_folder(folder / "metrics", os.environ))
         yield (
             inbox,
             build_drainer(
@@ -197,8 +198,6 @@ def drainer_here(
                 max_run_seconds=600,
             ),
         )
-    finally:
-        engine.dispose()
 
 
 def _forget(

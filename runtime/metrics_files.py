@@ -60,7 +60,11 @@ def claimed_folder(folder: Path, environ: MutableMapping[str, str]) -> Iterator[
                 error=error.strerror or str(error),
                 todo="make room or mount it writable, then restart Paidup",
             )
-        yield folder
+        try:
+            yield folder
+        finally:
+            # What this process counts from now on belongs to no folder.
+            environ.pop(FOLDER_VARIABLE, None)
 
 
 @contextmanager

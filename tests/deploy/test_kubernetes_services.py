@@ -80,6 +80,8 @@ class ClusterStack:
             return folder
         for item in volume["secret"]["items"]:
             path = folder / item["path"]
+            # Its own user may not write to it again.
+            path.unlink(missing_ok=True)
             # An editor or `echo` ends a file with a line break.
             path.write_text(f"{self.secrets[item['key']]}\n")
             path.chmod(volume["secret"]["defaultMode"])

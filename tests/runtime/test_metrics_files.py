@@ -139,3 +139,12 @@ def test_a_folder_that_cannot_be_used_is_named_and_each_process_counts_for_itsel
 
     assert lines[0]["folder"] == str(tmp_path / "data" / "metrics")
     assert "make room" in lines[0]["todo"]
+
+
+def test_no_process_counts_for_an_instance_that_has_ended(folder: Path) -> None:
+    environ: dict[str, str] = {}
+
+    with claimed_folder(folder, environ):
+        assert environ
+
+    assert environ == {}
