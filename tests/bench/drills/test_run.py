@@ -45,8 +45,10 @@ OTHERS = [
     if name not in QUICK and (name not in LONG or os.environ.get("PAIDUP_TEST_FULL"))
 ]
 
-BUSY_MACHINE = frozenset({"PaidupDown", "PaidupTooFewWorkers"})
-"""Alerts that are pending for a moment where a scrape takes long, or a backlog is served late."""
+PENDING_FOR_A_MOMENT = frozenset({"PaidupDown", "PaidupTooFewWorkers", "PaidupLag"})
+"""Alerts that never fire here: a scrape takes long on a busy machine, a backlog is served late, or a
+Prometheus that has just begun takes late events of an earlier drill for events of now, because it
+extrapolates a bucket that began at 0 less than the others."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def check(drill: Drill, system: StackUnderTest) -> None:
     said: list[str] = []
     others = carry_out(drill, system.stack.data_dir, say=said.append)
 
-    assert others <= drill.along | BUSY_MACHINE, said
+    assert others <= drill.along | PENDING_FOR_A_MOMENT, said
     shown = [line for line in said if drill.alert in line or "runbook" in line]
     assert [line for line in shown if "docs/operations.md#" in line], said
     assert said[-1].startswith("nothing is left")
