@@ -46,8 +46,8 @@ OTHERS = [
 ]
 
 PENDING_FOR_A_MOMENT = frozenset({"PaidupDown", "PaidupTooFewWorkers", "PaidupLag"})
-"""Alerts that never fire here: a scrape takes long on a busy machine, a backlog is served late, or a
-Prometheus that has just begun takes late events of an earlier drill for events of now, because it
+"""Alerts that never fire here. A scrape takes long on a busy machine; a backlog is served late; or
+a Prometheus that has just begun takes the late events of an earlier drill for events of now, as it
 extrapolates a bucket that began at 0 less than the others."""
 
 
