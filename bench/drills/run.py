@@ -17,6 +17,7 @@ from ops.doctor.examine import examine
 from ops.doctor.findings import State
 from ops.terminal.formats import format_duration
 from ops.up.servers.parent_watch import ParentWatch
+from ops.up.up_file import UpFile
 from runtime.database.engine import engine_for
 
 FIRING: Final = "firing"
@@ -64,9 +65,9 @@ def carry_out(
     """
     if shutil.which(PROGRAM) is None:
         raise NoPrometheus
-    breakable_stack(data_dir)
+    up = breakable_stack(data_dir)
     before = _problems(data_dir)
-    with _prometheus(drill, data_dir, pause) as prometheus:
+    with _prometheus(drill, up, pause) as prometheus:
         site = DrillSite(data_dir, prometheus, say=say, pause=pause)
         _begin(drill, site)
         say(f"{drill.name} {drill.does}")
@@ -82,9 +83,8 @@ def carry_out(
 
 @contextmanager
 def _prometheus(
-    drill: Drill, data_dir: Path, pause: Callable[[float], None]
+    drill: Drill, up: UpFile, pause: Callable[[float], None]
 ) -> Iterator[DrillPrometheus]:
-    up = breakable_stack(data_dir)
     targets = {
         "paidup-ingest": [up.ingest_url],
         "paidup-console": [up.console_url],

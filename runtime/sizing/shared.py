@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from redis.exceptions import RedisError
 
@@ -60,10 +61,9 @@ class SharedBacklog:
 
     def refresh(self) -> None:
         """Read it again; an unreachable Redis is no error, and no error leaves an old backlog."""
+        state = self._last.state()
         try:
-            self.state = self._last.remember(state_of(self._read()))
-        except RedisError:
-            self.state = self._last.state()
-        except BaseException:
-            self.state = self._last.state()
-            raise
+            with suppress(RedisError):
+                state = self._last.remember(state_of(self._read()))
+        finally:
+            self.state = state

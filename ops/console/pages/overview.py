@@ -125,9 +125,9 @@ def _charts(frame: Frame, state: ObservedState, *, wait: float = 0.0) -> Sequenc
 def observe(settings: Settings) -> ObservedState:
     """Return the state of a deployment, of which nothing is read yet."""
     return ObservedState(
-        overview=RefreshedValue(lambda _: take_overview(settings), name="overview", seconds=2),
+        overview=RefreshedValue(lambda: take_overview(settings), name="overview", seconds=2),
         findings=RefreshedValue(
-            lambda _: tuple(examine_servers(settings)), name="findings", seconds=_FINDINGS_SECONDS
+            lambda: tuple(examine_servers(settings)), name="findings", seconds=_FINDINGS_SECONDS
         ),
         histories=_histories(settings),
     )
@@ -141,7 +141,7 @@ def _histories(settings: Settings) -> Mapping[str, RefreshedValue[History]]:
 
     def history_of(name: str, span: Span) -> RefreshedValue[History]:
         return RefreshedValue(
-            lambda _: read_history(client, span),
+            lambda: read_history(client, span),
             name=f"history of the last {name}",
             seconds=HOUR.seconds / 2,
         )

@@ -28,13 +28,13 @@ class RefreshedValue(Generic[T]):
 
     def __init__(
         self,
-        read: Callable[[T | None], T],
+        read: Callable[[], T],
         *,
         name: str,
         seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the function that reads the value, given the one before, and its shelf life."""
+        """Take the function that reads the value, and its shelf life."""
         self._read = read
         self._name = name
         self._seconds = seconds
@@ -60,7 +60,7 @@ class RefreshedValue(Generic[T]):
 
     def _refresh(self) -> None:
         try:
-            self._value = self._read(self._value)
+            self._value = self._read()
             self._known.set()
         except READING_ERRORS as error:
             log.warning("value not read", value=self._name, exc_info=error)

@@ -2,6 +2,7 @@ import errno
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from runtime.inbox.entries import Backlog, Breaker
 from runtime.settings import Address
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
+from tests.runtime.inbox.backlogs import EMPTY_BACKLOG
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.shared_state import (
     DatabaseState,
@@ -25,7 +27,8 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 def backlog(reason: str) -> Backlog:
-    return Backlog(
+    return replace(
+        EMPTY_BACKLOG,
         at=NOON,
         events=3,
         oldest_seconds=4.5,
@@ -33,14 +36,8 @@ def backlog(reason: str) -> Backlog:
         waiting_seconds=1.0,
         parked=1,
         claimed=1,
-        by_lane={},
         drainers=1,
-        workers=1,
-        processes=2,
-        unknown_version=0,
-        conflicts=0,
         breaker=Breaker(reason=reason, until=NOON, since=NOON - timedelta(minutes=1)),
-        counters={},
     )
 
 

@@ -51,7 +51,7 @@ def looked(given: Settings) -> Iterator[Looked]:
 
 
 def read_already(value: T) -> RefreshedValue[T]:
-    known: RefreshedValue[T] = RefreshedValue(lambda _: value, name="given", seconds=3600)
+    known: RefreshedValue[T] = RefreshedValue(lambda: value, name="given", seconds=3600)
     known.get(wait=30)
     return known
 
@@ -119,9 +119,8 @@ def test_the_charts_and_their_tables_show_what_was_reported(floor: OpsEnv, looke
 def test_the_first_visitor_of_frozen_servers_is_asked_to_come_again(given: Settings) -> None:
     thawed = threading.Event()
 
-    def wait(before: Any) -> Any:
+    def wait() -> Any:
         thawed.wait()
-        return before
 
     frozen = RefreshedValue(wait, name="frozen", seconds=1)
     state = ObservedState(overview=frozen, findings=frozen, histories={})

@@ -10,16 +10,18 @@ class CountedReads:
 
     def __init__(self) -> None:
         self.reads = 0
+        self.value = 0
         self.let_go = threading.Event()
         self.broken: Exception | None = None
         self.let_go.set()
 
-    def read(self, before: int | None) -> int:
+    def read(self) -> int:
         self.let_go.wait()
         self.reads += 1
         if self.broken:
             raise self.broken
-        return (before or 0) + 1
+        self.value += 1
+        return self.value
 
 
 def test_the_first_one_who_asks_may_wait_for_the_value() -> None:
