@@ -98,8 +98,9 @@ class StripeEvent(Base):
 class StoredObservation(Base):
     """An object as Stripe's API showed it, with the event for which it was asked first.
 
-    ``payload`` is the exact body of the object; ``asked_at`` is the second before the request was
-    sent. ``gone`` means that the API answered with 404.
+    ``event_id`` is null if a backfill or a reconciliation read it, for no event. ``payload`` is the
+    exact body of the object; ``asked_at`` is the second before the request was sent. ``gone`` means
+    that the API answered with 404.
     """
 
     __tablename__ = "api_observations"
@@ -108,7 +109,7 @@ class StoredObservation(Base):
     object_id: Mapped[str] = mapped_column(index=True)
     family: Mapped[str]
     realm: Mapped[str]
-    event_id: Mapped[str] = mapped_column(index=True)
+    event_id: Mapped[str | None] = mapped_column(index=True)
     asked_at: Mapped[datetime]
     api_version: Mapped[str | None]
     gone: Mapped[bool]

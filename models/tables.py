@@ -31,6 +31,7 @@ from models.projected import (
 )
 from models.search_terms import SearchTerm
 from models.statements import StoredStatement
+from models.stripe_runs import ReconciledDay, StripeRun, StripeRunDifference, StripeRunRange
 from models.user_versions import UserVersion
 
 metadata = Base.metadata
@@ -108,6 +109,7 @@ __all__ = [
     "NumberedChange",
     "Party",
     "PaymentEvent",
+    "ReconciledDay",
     "SearchTerm",
     "StoredCatalogue",
     "StoredCustomer",
@@ -118,6 +120,9 @@ __all__ = [
     "StoredStatement",
     "StoredSubscription",
     "StripeEvent",
+    "StripeRun",
+    "StripeRunDifference",
+    "StripeRunRange",
     "UserEntitlement",
     "UserVersion",
     "WaitingChange",

@@ -59,7 +59,7 @@ CREATE TABLE api_observations (
     object_id TEXT NOT NULL,
     family TEXT NOT NULL,
     realm TEXT NOT NULL,
-    event_id TEXT NOT NULL,
+    event_id TEXT,
     asked_at TIMESTAMPTZ NOT NULL,
     api_version TEXT,
     gone BOOLEAN NOT NULL,
@@ -547,6 +547,74 @@ CREATE TABLE bulk_differences (
     CONSTRAINT bulk_differences_kind_check CHECK (kind IN ('entitlement', 'payment'))
 );
 CREATE INDEX bulk_differences_party_idx ON bulk_differences (plan, party);
+
+CREATE TABLE stripe_runs (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    kind TEXT NOT NULL,
+    realm TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    reason TEXT,
+    said JSONB NOT NULL,
+    state TEXT DEFAULT 'running' NOT NULL,
+    state_reason TEXT,
+    rate DOUBLE PRECISION NOT NULL,
+    started_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    ended_at TIMESTAMPTZ,
+    owner TEXT,
+    heartbeat_at TIMESTAMPTZ,
+    requests BIGINT DEFAULT 0 NOT NULL,
+    counts JSONB DEFAULT '{}'::jsonb NOT NULL,
+    result JSONB,
+    CONSTRAINT stripe_runs_pkey PRIMARY KEY (id),
+    CONSTRAINT stripe_runs_kind_check CHECK (kind IN ('backfill', 'reconcile')),
+    CONSTRAINT stripe_runs_state_check
+        CHECK (state IN ('running', 'done', 'failed', 'cancelled'))
+) WITH (fillfactor=80);
+CREATE INDEX stripe_runs_running_idx ON stripe_runs (id) WHERE state = 'running';
+CREATE INDEX stripe_runs_kind_idx ON stripe_runs (kind, realm, id);
+
+CREATE TABLE stripe_run_ranges (
+    run BIGINT NOT NULL,
+    list TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    oldest TIMESTAMPTZ,
+    newest TIMESTAMPTZ,
+    cursor TEXT,
+    pages BIGINT DEFAULT 0 NOT NULL,
+    objects BIGINT DEFAULT 0 NOT NULL,
+    done BOOLEAN DEFAULT false NOT NULL,
+    CONSTRAINT stripe_run_ranges_pkey PRIMARY KEY (run, list, position)
+) WITH (fillfactor=80);
+
+CREATE TABLE stripe_run_differences (
+    run BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    family TEXT NOT NULL,
+    class TEXT NOT NULL,
+    state TEXT NOT NULL,
+    stripe_customer_id TEXT,
+    user_id TEXT,
+    ours JSONB,
+    theirs JSONB,
+    says TEXT NOT NULL,
+    found_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_run_differences_pkey PRIMARY KEY (run, name),
+    CONSTRAINT stripe_run_differences_state_check
+        CHECK (state IN ('moving', 'stands', 'repaired', 'left'))
+);
+CREATE INDEX stripe_run_differences_class_idx ON stripe_run_differences (run, class, name);
+
+CREATE TABLE reconciled_days (
+    realm TEXT NOT NULL,
+    day DATE NOT NULL,
+    digest TEXT NOT NULL,
+    events BIGINT NOT NULL,
+    missing BIGINT NOT NULL,
+    reads INTEGER DEFAULT 1 NOT NULL,
+    read_at TIMESTAMPTZ DEFAULT now() NOT NULL,
+    closed_at TIMESTAMPTZ,
+    CONSTRAINT reconciled_days_pkey PRIMARY KEY (realm, day)
+);
 """
 
 REFUSE_CHANGE = """
@@ -648,6 +716,7 @@ def downgrade() -> None:
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
         " user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
-        " console_sessions, console_audit_windows"
+        " console_sessions, console_audit_windows,"
+        " stripe_runs, stripe_run_ranges, stripe_run_differences, reconciled_days"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")
