@@ -1,0 +1,19 @@
+"""``python -m workers`` as the release that ``TEST_RELEASE`` names; events wait a moment only."""
+
+import os
+import sys
+
+from runtime import schema
+from workers.batches import retry_policy
+from workers.supervisor.main import main
+
+
+def install() -> None:
+    """Take the release's number, and try again at once what meets another schema."""
+    schema.__version__ = os.environ["TEST_RELEASE"]  # type: ignore[attr-defined]
+    retry_policy.OUTDATED_SECONDS = 0.1  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    install()
+    sys.exit(main((sys.executable, "-m", "tests.system.release_pool")))
