@@ -51,7 +51,7 @@ class NextReleases:
         folder = Path(str(ours.get_main_option("script_location")))
 
         def with_folder() -> Config:
-            config = schema.Config()
+            config = Config()
             config.set_main_option("script_location", str(folder))
             config.set_main_option("version_locations", f"{folder / 'versions'}\n{self._folder}")
             config.set_main_option("path_separator", "newline")

@@ -2,16 +2,15 @@
 
 import os
 import sys
+from unittest.mock import patch
 
-from runtime import schema
-from workers.batches import retry_policy
 from workers.supervisor.main import main
 
 
 def install() -> None:
     """Take the release's number, and try again at once what meets another schema."""
-    schema.__version__ = os.environ["TEST_RELEASE"]  # type: ignore[attr-defined]
-    retry_policy.OUTDATED_SECONDS = 0.1  # type: ignore[misc]
+    patch("runtime.schema.__version__", os.environ["TEST_RELEASE"]).start()
+    patch("workers.batches.retry_policy.OUTDATED_SECONDS", 0.1).start()
 
 
 if __name__ == "__main__":

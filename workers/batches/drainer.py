@@ -98,8 +98,6 @@ class Drainer:
                 log.error("no event can be applied: workers pause", reason=halted_by.reason)
             else:
                 log.warning("PostgreSQL is unavailable: workers pause", reason=halted_by.reason)
-        elif halted_by is not None:
-            log.warning("this worker can apply no event: they wait", reason=halted_by.reason)
         if claim.wake is not None and halted_by is None:
             self._wake(claim.wake)
         elif claim.wake is not None:
