@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = {
     "jobs": "List, approve and run bulk actions.",
     "rebuild": "Recompute rows from stored facts.",
     "audit": "List the audit log.",
+    "compare": "Compare with what your application grants.",
     "export": "Write access, payments and audit.",
     "doctor": "Find problems of this deployment.",
 }
