@@ -27,5 +27,5 @@ _KNOWN: Final = text(
     "SELECT name FROM unnest(cast(:names AS text[]), cast(:keys AS text[]), cast(:ends AS text[]))"
     " AS asked (name, key, ending) WHERE EXISTS ("
     " SELECT FROM memberships JOIN facts USING (party, object_key)"
-    " WHERE memberships.object_key ~>=~ key AND memberships.object_key ~<~ key || ending)"
+    " WHERE memberships.object_key ~>=~ key AND memberships.object_key ~<~ (key || ending))"
 )
