@@ -10,8 +10,11 @@ from urllib.parse import quote, urlencode
 
 from billing.fetching.record import ApiResponse
 from billing.json_fields import Raw, flag_in, object_in, objects_in, text_in
+from ops.connections import open_api
 from ops.plans.draft import DraftPrice, DraftProduct, group_products, read_price
 from ops.terminal.progress import progress
+from runtime.settings import Settings
+from runtime.stripe_api.accounts import ApiAccount
 
 Ask = Callable[[str], ApiResponse]
 """Sends a GET for a path."""
@@ -23,6 +26,17 @@ class DraftSource:
 
     products: tuple[DraftProduct, ...]
     left_out: int
+
+
+def draft_of(settings: Settings) -> DraftSource:
+    """Return what the account of the API key sells.
+
+    Raises:
+        ApiFailure: Stripe does not answer, or the key may not read this.
+    """
+    account = ApiAccount.own(settings)
+    with open_api(settings, caller="plans") as api:
+        return ask_for_draft(lambda request: api.ask(request, account))
 
 
 def ask_for_draft(ask: Ask) -> DraftSource:
