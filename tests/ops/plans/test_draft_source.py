@@ -14,8 +14,19 @@ NOW = datetime(2026, 11, 30, tzinfo=UTC)
 class Sold:
     """Answers for an account that sells this, with two objects a page."""
 
-    def __init__(self, used: Sequence[str] = (), **lists: Sequence[Mapping[str, Any]]) -> None:
-        self.lists = {f"/v1/{name}": [*listed] for name, listed in lists.items()}
+    def __init__(
+        self,
+        *,
+        prices: Sequence[Mapping[str, Any]],
+        products: Sequence[Mapping[str, Any]] = (),
+        features: Sequence[Mapping[str, Any]] = (),
+        used: Sequence[str] = (),
+    ) -> None:
+        self.lists = {
+            "/v1/prices": prices,
+            "/v1/products": products,
+            "/v1/products/prod_1/features": features,
+        }
         self.used = used
         self.asked: list[str] = []
 
@@ -73,11 +84,11 @@ def test_an_archived_price_that_is_paid_once_stays() -> None:
 
 
 def test_the_features_of_a_product_are_asked_for_only_if_it_has_a_price() -> None:
-    features = [{"id": "prodft_1", "entitlement_feature": {"lookup_key": "signals"}}]
+    signals = {"id": "prodft_1", "entitlement_feature": {"lookup_key": "signals"}}
     sold = Sold(
         prices=[price("price_1")],
         products=[{"id": "prod_1", "name": "Premium"}, {"id": "prod_2", "name": "Unsold"}],
-        **{"products/prod_1/features": [*features, {"id": "prodft_2"}]},
+        features=[signals, {"id": "prodft_2"}],
     )
 
     source = ask_for_draft(sold.ask)
