@@ -39,9 +39,11 @@ class FeatureReader:
     taker: PageTaker
     apis: Sequence[PatientApi]
     is_stopping: Callable[[], bool]
+    show: Callable[[], None]
+    """Called after each time that something was stored."""
 
-    def read(self) -> bool:
-        """Store the features of every customer who may have some; False if a person stopped it.
+    def read(self) -> None:
+        """Store the features of every customer who may have some, until a person stops it.
 
         Raises:
             ApiFailure: Stripe does not answer, or the key may not read this.
@@ -49,11 +51,9 @@ class FeatureReader:
         """
         part = self._begin()
         with ThreadPoolExecutor(len(self.apis), thread_name_prefix="stripe-features") as threads:
-            while not part.done:
-                if self.is_stopping():
-                    return False
+            while not (part.done or self.is_stopping()):
                 part = self._read_some(part, threads)
-        return True
+                self.show()
 
     def _begin(self) -> Part:
         with self.taker.engine.connect() as connection:

@@ -3,9 +3,10 @@
 from typing import Final
 
 from billing.ids import Realm
-from ops.backfill.plan import BackfillPlan, ListPlan
+from ops.backfill.plan import ListPlan
 from ops.backfill.queries import CustomerWithoutUser, PriceInNoPlan
 from ops.backfill.report import BackfillReport, ListCount
+from ops.backfill.sampling import SampledPlan
 from ops.backfill.users_file import MappedUser
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count, format_duration, format_rate
@@ -14,8 +15,9 @@ from ops.terminal.output import Columns, Json, print_rows, print_section, print_
 _SHOWN_LINES: Final = 20
 
 
-def plan_document(realm: Realm, plan: BackfillPlan) -> dict[str, Json]:
+def plan_document(realm: Realm, sampled: SampledPlan) -> dict[str, Json]:
     """Return the plan as JSON; ``exact`` is false for an estimate."""
+    plan = sampled.plan
     return {
         "realm": realm,
         "lists": to_json(plan.lists),
@@ -24,11 +26,13 @@ def plan_document(realm: Realm, plan: BackfillPlan) -> dict[str, Json]:
         "rate": plan.rate,
         "seconds": round(plan.seconds, 1),
         "read_allocation_share": round(plan.share, 4),
+        "unreadable": dict(sampled.unreadable),
     }
 
 
-def print_plan(realm: Realm, plan: BackfillPlan) -> None:
+def print_plan(realm: Realm, sampled: SampledPlan) -> None:
     """Print how much there is to read, how long it takes and what it costs."""
+    plan = sampled.plan
     print_rows(_PLAN_COLUMNS, plan.lists, title=f"plan for {realm}")
     estimated = "" if all(each.exact for each in plan.lists) else "about "
     print_text(
@@ -38,6 +42,8 @@ def print_plan(realm: Realm, plan: BackfillPlan) -> None:
         " account within 30 days",
         style="bold",
     )
+    unreadable = (f"{name}: {why}" for name, why in sampled.unreadable.items())
+    print_section("what the key may not read", unreadable)
 
 
 def report_document(report: BackfillReport) -> dict[str, Json]:

@@ -47,11 +47,7 @@ class PageTaker:
             RunLost: the run was cancelled, or another process has it.
         """
         counted = self._in_scope(page)
-        shown = [
-            each
-            for each, counts in zip(page.observations(), counted, strict=True)
-            if counts
-        ]
+        shown = [each for each, counts in zip(page.observations(), counted, strict=True) if counts]
         parts = [
             FetchTarget(family=page.list.family, stripe_id=str(raw["id"]))
             for raw, counts in zip(page.objects, counted, strict=True)
