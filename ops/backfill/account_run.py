@@ -111,7 +111,9 @@ class AccountRun:
     def _reading(self, run: OpenRun, report: ReportProgress) -> AccountReading:
         realm = self.account.realm
         cause = ObserveCause(actor=self.actor, origin="backfill", reason=self.reason)
-        scope = self.since and BackfillScope(since=self.since, began_at=run.started_at)
+        scope = None
+        if self.since is not None:
+            scope = BackfillScope(since=self.since, began_at=run.started_at)
         taker = PageTaker(
             engine=self.engine,
             ledger=self.ledger,

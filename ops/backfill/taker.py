@@ -75,7 +75,7 @@ class PageTaker:
             RunLost: the run was cancelled, or another process has it.
         """
         before = self.run.counts + (besides or Counter())
-        asked = {each.id: each for each in shown}
+        asked: dict[str, ApiObservation] = {each.id: each for each in shown}
 
         def tell(changes: Sequence[ObservedChange]) -> None:
             self.run.counts = before + _counted(name, changes)
