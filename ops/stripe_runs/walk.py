@@ -161,6 +161,8 @@ class Walk:
         now = int(answer.at.timestamp()) - STRIPE_SETTLE_SECONDS
         with self._engine.connect() as connection:
             stored = load_parts(connection, self._run.id)
+        # Another walk of the same run may have read other lists.
+        stored = [part for part in stored if part.list in self._readings]
         if not stored:
             return OpenParts(self._first_parts(now), now)
         parts = OpenParts([self._as_open(part) for part in stored], now)
