@@ -218,7 +218,7 @@ _DOUBTS: Final = _text(
 )
 
 _DIFFERENCES: Final = _text(
-    _WHOLE
+    _WHOLE  # noqa: S608 - both are ours
     + """
 SELECT found.class AS classed, count(DISTINCT found.name) AS number
 FROM stripe_run_differences AS found JOIN whole ON whole.id = found.run
@@ -239,12 +239,13 @@ GROUP BY found.class
 )
 
 _NEWEST: Final = _text(
-    _WHOLE + "SELECT part, min(started_at) AS began_at FROM whole GROUP BY part"
+    _WHOLE  # noqa: S608 - both are ours
+    + "SELECT part, min(started_at) AS began_at FROM whole GROUP BY part"
 )
 
 _AGREED: Final = _text(
     "SELECT (SELECT max(started_at) FROM stripe_runs WHERE kind = 'reconcile' AND state = 'done'"
-    "  AND result @> '{\"agrees\": true, \"whole\": true}') AS agreed_at,"
+    '  AND result @> \'{"agrees": true, "whole": true}\') AS agreed_at,'
     " (SELECT count(DISTINCT name) FROM stripe_run_differences WHERE state = 'repaired'"
     "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in"
 )
