@@ -12,6 +12,20 @@ from models.base import UPDATED_OFTEN, Base, one_of
 RUN_KINDS = ("backfill", "reconcile")
 RUN_STATES = ("running", "done", "failed", "cancelled")
 DIFFERENCE_STATES = ("moving", "stands", "repaired", "left")
+DIFFERENCE_CLASSES = (
+    "paid_not_granted",
+    "granted_not_paid",
+    "amounts",
+    "missing_event",
+    "missing_here",
+    "unknown_there",
+    "other_status",
+    "other_price",
+    "other_period",
+    "other_user",
+    "stale_here",
+)
+"""From what harms most to what harms least."""
 
 RUNNING = text("state = 'running'")
 
@@ -82,6 +96,7 @@ class StripeRunDifference(Base):
     __tablename__ = "stripe_run_differences"
     __table_args__ = (
         one_of("state", DIFFERENCE_STATES),
+        one_of("class", DIFFERENCE_CLASSES),
         Index("stripe_run_differences_class_idx", "run", "class", "name"),
     )
 

@@ -37,12 +37,15 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Explain why a user has a feature or not.",
     "grants": "Give, list and end access by hand.",
     "links": "Say whose a purchase or customer is.",
+    "backfill": "Read what was sold before Paidup.",
     "changes": "List and follow entitlement changes.",
     "dead": "List, replay and discard dead letters.",
     "replay": "Replay events through the inbox.",
     "jobs": "List, approve and run bulk actions.",
     "rebuild": "Recompute rows from stored facts.",
     "audit": "List the audit log.",
+    "compare": "Compare with what your application grants.",
+    "export": "Write access, payments and audit.",
     "doctor": "Find problems of this deployment.",
 }
 

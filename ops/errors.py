@@ -40,6 +40,7 @@ SERVERS_OF_ERRORS = {
     ("runtime.schema", "NewerReleaseNeeded"): None,
     ("runtime.ledger.errors", "LedgerError"): None,
     ("runtime.idempotency", "IdempotencyError"): None,
+    ("runtime.stripe_api.errors", "ApiFailure"): None,
     ("billing.errors", "BillingError"): None,
     ("redis.exceptions", "RedisError"): "Redis",
     ("sqlalchemy.exc", "DBAPIError"): "PostgreSQL",

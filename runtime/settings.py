@@ -23,6 +23,7 @@ from runtime.server_url import check_url
 Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
+ReconcileApply = Literal["events", "none"]
 
 _SECRET_CHARACTERS = 43
 """Base64 of 32 bytes, without padding."""
@@ -62,6 +63,7 @@ class Settings:
     stripe_api_base: str | None
     database_url: str | None = field(repr=False)
     owner_database_url: str | None = field(repr=False)
+    application_database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
     broker_url: str | None = field(repr=False)
     plans_path: Path
@@ -82,6 +84,9 @@ class Settings:
     redis_server: Path | None
     inbox_limit: int
     fetch_at_once: int
+    stripe_requests_per_second: float | None
+    reconcile: bool
+    reconcile_apply: ReconcileApply
     time_zone: ZoneInfo
     console_rate: int
     console_url: ConsoleUrl | None
@@ -93,6 +98,7 @@ class Settings:
     oidc_roles: tuple[RoleRule, ...]
     log_level: str
     webhook_path: str
+    public_url: str | None
     approval_above: int | None
     doubts: tuple[str, ...] = ()
     """Sentences about values that are accepted and probably wrong; each names its variable."""
@@ -114,6 +120,11 @@ class Settings:
         """Return the mode whose events count: with a live API key ``any`` means ``live``."""
         live_key = (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
         return "live" if self.livemode == "any" and live_key else self.livemode
+
+    @property
+    def reconciles(self) -> bool:
+        """True if workers compare with Stripe by schedule."""
+        return self.reconcile and self.stripe_api_key is not None
 
     def may_fetch(self, *, livemode: bool) -> bool:
         """Return True if there is an API key that can read objects of that mode."""
@@ -220,6 +231,19 @@ def _between(least: int, most: int, unit: str) -> Parser:
         number = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text.strip()) else None
         if number is None or not least <= number <= most:
             reason = f"must be a whole number of {unit} from {least} to {most}; got {text!r}"
+            raise ValueError(reason)
+        return number
+
+    return parse
+
+
+def _rate(least: float, most: float) -> Parser:
+    def parse(text: str) -> float | None:
+        if not (given := text.strip()):
+            return None
+        number = float(given) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", given) else None
+        if number is None or not least <= number <= most:
+            reason = f"must be a number of requests a second from {least} to {most}; got {text!r}"
             raise ValueError(reason)
         return number
 
@@ -356,6 +380,15 @@ VARIABLES: tuple[Variable, ...] = (
         " straight to the server, never through a pooler. Default: `DATABASE_URL`.",
     ),
     Variable(
+        name="PAIDUP_APPLICATION_DATABASE_URL",
+        attribute="application_database_url",
+        parse=_url(*_DATABASE_SCHEMES),
+        default=None,
+        secret=True,
+        help="PostgreSQL of your own application, which `paidup compare` queries; name a role"
+        " that can do nothing else. Optional.",
+    ),
+    Variable(
         name="REDIS_URL",
         attribute="redis_url",
         parse=_url(*_INBOX_SCHEMES),
@@ -437,6 +470,14 @@ VARIABLES: tuple[Variable, ...] = (
         default=webhook_path.DEFAULT,
         help="Path at which ingest takes Stripe's deliveries, with or without a slash at its end."
         " A proxy in front must let the same path through.",
+    ),
+    Variable(
+        name="PAIDUP_PUBLIC_URL",
+        attribute="public_url",
+        parse=_url("https", "http"),
+        default=None,
+        help="URL at which Stripe reaches ingest, such as `https://hooks.example.com/webhooks/stripe`;"
+        " `paidup doctor --stripe` finds the endpoint at Stripe by it. Optional.",
     ),
     Variable(
         name="PAIDUP_CONSOLE_BIND",
@@ -590,6 +631,30 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 16, "requests"),
         default="2",
         help="Concurrent requests to Stripe's API, of all workers together.",
+    ),
+    Variable(
+        name="PAIDUP_STRIPE_REQUESTS_PER_SECOND",
+        attribute="stripe_requests_per_second",
+        parse=_rate(0.1, 100),
+        default="",
+        help="Requests a second to Stripe's API, of everything that asks it, for each account."
+        " Default: a fifth of Stripe's limit, which is 20 in live mode and 5 in test mode.",
+    ),
+    Variable(
+        name="PAIDUP_RECONCILE",
+        attribute="reconcile",
+        parse=_switch,
+        default="1",
+        help="`1` lets the workers compare with Stripe by schedule, if there is a `STRIPE_API_KEY`"
+        " (docs/reconcile.md); `0` leaves it to `paidup reconcile`.",
+    ),
+    Variable(
+        name="PAIDUP_RECONCILE_APPLY",
+        attribute="reconcile_apply",
+        parse=_one_of("events", "none"),
+        default="events",
+        help="`events` lets the schedule put in events that never arrived, as Stripe would have"
+        " delivered them; `none` only reports them. Objects that differ always wait for a person.",
     ),
     Variable(
         name="PAIDUP_APPROVAL_ABOVE",

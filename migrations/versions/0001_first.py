@@ -607,7 +607,11 @@ CREATE TABLE stripe_run_differences (
     found_at TIMESTAMPTZ DEFAULT now() NOT NULL,
     CONSTRAINT stripe_run_differences_pkey PRIMARY KEY (run, name),
     CONSTRAINT stripe_run_differences_state_check
-        CHECK (state IN ('moving', 'stands', 'repaired', 'left'))
+        CHECK (state IN ('moving', 'stands', 'repaired', 'left')),
+    CONSTRAINT stripe_run_differences_class_check
+        CHECK (class IN ('paid_not_granted', 'granted_not_paid', 'amounts', 'missing_event',
+            'missing_here', 'unknown_there', 'other_status', 'other_price', 'other_period',
+            'other_user', 'stale_here'))
 );
 CREATE INDEX stripe_run_differences_class_idx ON stripe_run_differences (run, class, name);
 

@@ -14,9 +14,13 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.stripe_account import FOREVER, FakeStripeAccount, moment
+from tests.stripe.account import FakeStripeAccount, encoded_answer
+from tests.stripe.lists import Asked
+from tests.stripe.refusals import StripeRefusal
+from tests.stripe.state import FOREVER, moment
 
 KEY = "sk_test_our_own_key_for_tests"
+WEBHOOK_SECRET = "whsec_our_own_secret_for_tests"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class FakeApi:
 
     account: FakeStripeAccount = field(default_factory=FakeStripeAccount)
     clock: Callable[[], float] = time.time
+    latency: float = 0.0
+    """Seconds that each request takes on its way."""
     shows_the_present: bool = True
     """If False, objects are as they were at the clock's time."""
     status: int | None = None
@@ -93,8 +99,11 @@ class FakeApi:
             error = {"type": "invalid_request_error", "message": "Invalid API Key provided"}
             return 401, json.dumps({"error": error}).encode()
         at = FOREVER if self.shows_the_present else moment(self.clock())
-        status, found = self.account.answer(path, at)
-        return status, json.dumps(found).encode()
+        try:
+            answered = self.account.respond(path, Asked(at=at, now=self.clock()))
+        except StripeRefusal as refusal:
+            return refusal.status, json.dumps(refusal.body).encode()
+        return 200, encoded_answer(answered)
 
 
 class StripeApiHandler(BaseHTTPRequestHandler):
@@ -114,6 +123,8 @@ class StripeApiHandler(BaseHTTPRequestHandler):
                 self._drip(hanging)
                 return
             hanging.wait(60)
+        if self.api.latency:
+            time.sleep(self.api.latency)
         status, body = self.api.answer(self.path, self.headers.get("Authorization", ""))
         self.send_response_only(status)
         self._headers(len(body))
@@ -145,11 +156,11 @@ class StripeApiHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(**given: Any) -> Iterator[FakeApi]:
-    """Run the server on a free port until the block ends."""
+def serving(*, port: int = 0, **given: Any) -> Iterator[FakeApi]:
+    """Run the server on a port of loopback, 0 for a free one, until the block ends."""
     api = FakeApi(**given)
     server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (StripeApiHandler,), {"api": api})
+        ("127.0.0.1", port), type("Handler", (StripeApiHandler,), {"api": api})
     )
     server.daemon_threads = True
     api.url = f"http://127.0.0.1:{server.server_address[1]}"
