@@ -160,7 +160,9 @@ class Walk:
         answer = self._patient_api().ask(page_request(first, Span(), size=1))
         now = int(answer.at.timestamp()) - STRIPE_SETTLE_SECONDS
         with self._engine.connect() as connection:
-            stored = load_parts(connection, self._run.id)
+            every = load_parts(connection, self._run.id)
+        # A run may walk through other lists before or after these.
+        stored = [part for part in every if part.list in self._readings]
         if not stored:
             return OpenParts(self._first_parts(now), now)
         parts = OpenParts([self._as_open(part) for part in stored], now)
