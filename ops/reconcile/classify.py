@@ -323,11 +323,11 @@ def _is_active(row: Row | None) -> bool:
 
 
 def _replaces_provisional(changes: Sequence[RowChange]) -> bool:
-    """Return True if a payment is new here whose invoice or checkout stood in for it."""
+    """Return True if a payment is new here that an invoice or checkout represented so far."""
     payments = [each for each in changes if each.table is TableName.PAYMENTS]
-    stood_in = [each.before for each in payments if each.after is None]
+    provisional = [each.before for each in payments if each.after is None]
     came = any(each.before is None for each in payments)
-    return came and any(isinstance(row, PaymentRow) and row.provisional for row in stood_in)
+    return came and any(isinstance(row, PaymentRow) and row.provisional for row in provisional)
 
 
 def _moved_with_access(changes: Iterable[RowChange]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from billing.statuses import PAID, SUCCEEDED
 
 
 class MoneyStatus(StrEnum):
-    """What became of money."""
+    """The two ways of money: to us and back."""
 
     RECEIVED = "received"
     REFUNDED = "refunded"
