@@ -82,6 +82,7 @@ class Settings:
     redis_server: Path | None
     inbox_limit: int
     fetch_at_once: int
+    stripe_requests_per_second: float | None
     time_zone: ZoneInfo
     console_rate: int
     console_url: ConsoleUrl | None
@@ -220,6 +221,19 @@ def _between(least: int, most: int, unit: str) -> Parser:
         number = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text.strip()) else None
         if number is None or not least <= number <= most:
             reason = f"must be a whole number of {unit} from {least} to {most}; got {text!r}"
+            raise ValueError(reason)
+        return number
+
+    return parse
+
+
+def _rate(least: float, most: float) -> Parser:
+    def parse(text: str) -> float | None:
+        if not (given := text.strip()):
+            return None
+        number = float(given) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", given) else None
+        if number is None or not least <= number <= most:
+            reason = f"must be a number of requests a second from {least} to {most}; got {text!r}"
             raise ValueError(reason)
         return number
 
@@ -590,6 +604,14 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 16, "requests"),
         default="2",
         help="Concurrent requests to Stripe's API, of all workers together.",
+    ),
+    Variable(
+        name="PAIDUP_STRIPE_REQUESTS_PER_SECOND",
+        attribute="stripe_requests_per_second",
+        parse=_rate(0.1, 100),
+        default="",
+        help="Requests a second to Stripe's API, of everything that asks it, for each account."
+        " Default: a fifth of Stripe's limit, which is 20 in live mode and 5 in test mode.",
     ),
     Variable(
         name="PAIDUP_APPROVAL_ABOVE",

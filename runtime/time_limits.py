@@ -370,6 +370,21 @@ MIN_FETCH_REST: Final = timedelta(seconds=5)
 MAX_FETCH_REST: Final = timedelta(minutes=5)
 """The longest pause, even if Stripe asks for more. Then one event is tried."""
 
+BUDGET_BULK_AHEAD: Final = timedelta(seconds=1)
+"""How far ahead a backfill or a reconciliation may book a request; one at a slower rate, too."""
+
+BUDGET_AHEAD: Final = timedelta(seconds=2)
+"""The same for what a person or an event waits for, so that it is sent before what was booked."""
+
+BUDGET_RAISED: Final = timedelta(seconds=10)
+"""For how long a run's own rate counts after its last request."""
+
+BUDGET_SLOWED: Final = timedelta(seconds=60)
+"""For how long a 429 halves the rate. It outlasts the pause that Stripe asks for."""
+
+BUDGET_WAIT_SECONDS: Final = 5.0
+"""The longest wait for a turn of what an event waits for. After it the fetch lane pauses."""
+
 # The supervisor --------------------------------------------------------------------------------
 
 PERIOD_SECONDS: Final = 1.0

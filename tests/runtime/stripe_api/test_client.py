@@ -11,6 +11,7 @@ from billing.envelope import Envelope, parse
 from ops.samples.api_shapes import Shape
 from ops.samples.worlds.records import Customer
 from runtime.settings import Settings
+from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import API_VERSION, StripeApi, make_api
 from runtime.stripe_api.errors import (
     ApiAway,
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.servers
 
 CUSTOMER = printed(Customer(id="cus_1", created=1_795_302_000))
 EVENT = event("customer.updated", CUSTOMER)
+OWN = ApiAccount(livemode=False)
 PATH = "/v1/customers/cus_1"
 
 
@@ -52,7 +54,7 @@ def test_an_answer_is_dated_by_the_second_before_it_was_asked_for(
     stopwatch = SimpleNamespace(monotonic=lambda: next(clock))
     monkeypatch.setattr("runtime.stripe_api.client.time", stopwatch)
 
-    answer = api_at(fake).ask(PATH, EVENT)
+    answer = api_at(fake).ask(PATH, OWN)
 
     assert (answer.status, answer.body, answer.request) == (200, CUSTOMER, PATH)
     assert answer.at == moment(1_795_302_510)
@@ -62,18 +64,18 @@ def test_an_answer_keeps_its_body_to_the_byte_and_its_version(fake: FakeApi) -> 
     fake.body = b'{"id": "cus_1",\t"name": "\\u00e9\xc3\xa9"}\n'
     fake.headers = {"Stripe-Version": "2099-01-01.next"}
 
-    answer = api_at(fake).ask(PATH, EVENT)
+    answer = api_at(fake).ask(PATH, OWN)
 
     assert answer.text.encode() == fake.body
     assert answer.api_version == "2099-01-01.next"
     fake.headers = {}
-    assert api_at(fake).ask(PATH, EVENT).api_version == API_VERSION
+    assert api_at(fake).ask(PATH, OWN).api_version == API_VERSION
 
 
 def test_the_version_is_pinned_to_the_newest_that_the_readers_are_tested_with(
     fake: FakeApi,
 ) -> None:
-    api_at(fake).ask(PATH, EVENT)
+    api_at(fake).ask(PATH, OWN)
 
     (asked,) = fake.asked
     assert asked.headers["Stripe-Version"] == API_VERSION == Shape.NEW.api_version
@@ -113,13 +115,13 @@ def thin(**given: Any) -> Envelope:
 def test_an_object_of_another_account_is_asked_for_in_its_name(
     fake: FakeApi, envelope: Envelope, header: str, value: str | None
 ) -> None:
-    api_at(fake).ask(PATH, envelope)
+    api_at(fake).ask(PATH, ApiAccount.of_event(envelope))
 
     assert fake.asked[0].headers.get(header) == value
 
 
 def test_a_missing_object_is_an_answer(fake: FakeApi) -> None:
-    answer = api_at(fake).ask("/v1/customers/cus_2", EVENT)
+    answer = api_at(fake).ask("/v1/customers/cus_2", OWN)
 
     assert answer.status == 404
 
@@ -130,7 +132,7 @@ def test_queries_go_over_the_wire_as_they_are(fake: FakeApi) -> None:
     fake.status = 500
 
     with pytest.raises(ApiAway):
-        api_at(fake).ask(path, EVENT)
+        api_at(fake).ask(path, OWN)
 
     assert fake.paths() == [path]
 
@@ -157,7 +159,7 @@ class TestAFailedRequest:
         fake.fails(status, **error)
 
         with pytest.raises(kind):
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
         assert len(fake.asked) == 1  # nothing is repeated behind our back
 
@@ -170,7 +172,7 @@ class TestAFailedRequest:
         fake.fails(429, header)
 
         with pytest.raises(ApiLimited) as caught:
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
         assert caught.value.seconds == seconds
 
@@ -181,24 +183,24 @@ class TestAFailedRequest:
         fake.body = body
 
         with pytest.raises(ApiAway):
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
     @pytest.mark.parametrize("date", [None, "yesterday"])
     def test_may_be_an_answer_without_a_time(self, fake: FakeApi, date: str | None) -> None:
         fake.headers = {"Date": date}
 
         with pytest.raises(ApiAway):
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
     def test_never_shows_the_key(self, fake: FakeApi) -> None:
         with pytest.raises(ApiForbidden) as caught:
-            api_at(fake, "sk_test_wrong").ask(PATH, EVENT)
+            api_at(fake, "sk_test_wrong").ask(PATH, OWN)
 
         assert "sk_test_wrong" not in str(caught.value)
 
     def test_to_connect_comes_at_once(self) -> None:
         with pytest.raises(ApiAway):
-            api_at(FakeApi(url="http://127.0.0.1:1")).ask(PATH, EVENT)
+            api_at(FakeApi(url="http://127.0.0.1:1")).ask(PATH, OWN)
 
 
 class TestTime:
@@ -209,7 +211,7 @@ class TestTime:
         begun = time.monotonic()
 
         with pytest.raises(ApiAway):
-            api_at(fake, silence_seconds=0.3).ask(PATH, EVENT)
+            api_at(fake, silence_seconds=0.3).ask(PATH, OWN)
 
         assert time.monotonic() - begun < 3
 
@@ -221,11 +223,11 @@ class TestTime:
         begun = time.monotonic()
 
         with pytest.raises(ApiAway):
-            api.ask(PATH, EVENT)
+            api.ask(PATH, OWN)
 
         assert time.monotonic() - begun < 3
         fake.works()
-        assert api.ask(PATH, EVENT).status == 200
+        assert api.ask(PATH, OWN).status == 200
 
     def test_connections_are_kept(self, fake: FakeApi) -> None:
         api = api_at(fake)
@@ -233,7 +235,7 @@ class TestTime:
         took = []
         for _ in range(20):
             begun = time.monotonic()
-            api.ask(PATH, EVENT)
+            api.ask(PATH, OWN)
             took.append(time.monotonic() - begun)
 
         assert min(took) < 0.05
