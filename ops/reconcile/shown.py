@@ -1,0 +1,201 @@
+"""What Stripe's lists showed to a run, kept in PostgreSQL until it ends, so that it can go on.
+
+The other direction needs it: subscriptions and payments of ours that no list showed are asked for
+by id, and what both sides have is what they can agree on.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from billing.facts import Fact, Kind
+from billing.families import FAMILIES
+from billing.fetching.observations import ApiObservation, Name
+from billing.ids import Realm
+from billing.statuses import SUBSCRIPTION_ENDED, SUCCEEDED
+from models.tables import PaymentEvent, StoredPayment, StoredSubscription, StripeRunPage
+from ops.reconcile.agreement import AgreedSum
+from ops.reconcile.totals import (
+    MoneyStatus,
+    TotalKey,
+    Totals,
+    totals_from_json,
+    totals_of,
+    totals_to_json,
+)
+from runtime.database.one_of import one_of
+from runtime.ledger.decisions import MovementKind
+
+_KEPT: Final = frozenset(
+    FAMILIES[kind].stripe_name
+    for kind in (
+        Kind.SUBSCRIPTION,
+        Kind.PAYMENT_INTENT,
+        Kind.CHARGE,
+        Kind.INVOICE,
+        Kind.CHECKOUT_SESSION,
+    )
+)
+"""The families whose ids name a row of ours."""
+
+_FAMILY_OF_PREFIX: Final = {
+    "sub_": Kind.SUBSCRIPTION,
+    "pi_": Kind.PAYMENT_INTENT,
+    "ch_": Kind.CHARGE,
+    "py_": Kind.CHARGE,
+    "in_": Kind.INVOICE,
+    "cs_": Kind.CHECKOUT_SESSION,
+}
+_BACK: Final = (MovementKind.REFUNDED, MovementKind.REFUND_REVERSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedRows:
+    """The rows of ours that Stripe showed and that do not differ."""
+
+    subscriptions: int
+    payments: int
+    sums: tuple[AgreedSum, ...]
+
+
+def keep_page(
+    connection: Connection, run: int, shown: Iterable[ApiObservation], facts: Iterable[Fact]
+) -> None:
+    """Keep the ids and the money on a page."""
+    names = [each.object_id for each in shown if each.family in _KEPT]
+    totals = totals_to_json(totals_of(facts))
+    connection.execute(sa.insert(StripeRunPage).values(run=run, names=names, totals=totals))
+
+
+def forget_pages(connection: Connection, run: int) -> None:
+    """Delete what the pages showed; the run is over."""
+    connection.execute(sa.delete(StripeRunPage).where(StripeRunPage.run == run))
+
+
+def not_shown(
+    connection: Connection, run: int, realm: Realm, since: datetime | None, most: int
+) -> list[Name]:
+    """Return the subscriptions and payments of ours that no list showed, at most so many.
+
+    A subscription that has ended here is left out: nothing follows from it any more. So is a
+    payment from before ``since``, and one by an object that Stripe's API does not retrieve.
+    """
+    subscriptions = sa.select(StoredSubscription.stripe_subscription_id.label("name")).where(
+        StoredSubscription.realm == realm,
+        StoredSubscription.status.not_in(SUBSCRIPTION_ENDED),
+    )
+    payments = sa.select(StoredPayment.payment_ref.label("name")).where(
+        StoredPayment.realm == realm, _since(StoredPayment.occurred_at, since)
+    )
+    ours = sa.union(subscriptions, payments).subquery()
+    shown = _shown(run)
+    missing = (
+        sa.select(ours.c.name)
+        .outerjoin(shown, shown.c.name == ours.c.name)
+        .where(shown.c.name.is_(None))
+        .order_by(ours.c.name)
+        .limit(most)
+    )
+    return [name for each in connection.scalars(missing) if (name := name_of(each))]
+
+
+def name_of(stripe_id: str) -> Name | None:
+    """Return the family and the id by which Stripe's API retrieves what a row is named by."""
+    prefix = stripe_id[: stripe_id.find("_") + 1]
+    kind = _FAMILY_OF_PREFIX.get(prefix)
+    return (FAMILIES[kind].stripe_name, stripe_id) if kind else None
+
+
+def agreed_rows(
+    connection: Connection, run: int, realm: Realm, differing: Collection[str]
+) -> AgreedRows:
+    """Return the rows that both sides have alike; ``differing`` are the ids of those that differ."""
+    shown = _shown(run)
+    subscriptions = (
+        sa.select(sa.func.count())
+        .select_from(StoredSubscription)
+        .join(shown, shown.c.name == StoredSubscription.stripe_subscription_id)
+        .where(
+            StoredSubscription.realm == realm,
+            ~one_of(StoredSubscription.stripe_subscription_id, differing),
+        )
+    )
+    payments = (
+        sa.select(
+            StoredPayment.currency,
+            sa.func.count().label("payments"),
+            sa.cast(sa.func.sum(StoredPayment.amount_minor), sa.BigInteger).label("received"),
+            sa.cast(sa.func.sum(StoredPayment.amount_refunded_minor), sa.BigInteger).label(
+                "refunded"
+            ),
+        )
+        .join(shown, shown.c.name == StoredPayment.payment_ref)
+        .where(StoredPayment.realm == realm, ~one_of(StoredPayment.payment_ref, differing))
+        .group_by(StoredPayment.currency)
+        .order_by(StoredPayment.currency)
+    )
+    sums = tuple(AgreedSum(**row) for row in connection.execute(payments).mappings())
+    return AgreedRows(
+        subscriptions=connection.scalar(subscriptions) or 0,
+        payments=sum(each.payments for each in sums),
+        sums=tuple(each for each in sums if each.received or each.refunded),
+    )
+
+
+def their_totals(connection: Connection, run: int) -> Totals:
+    """Return the money that the lists showed to a run, by line."""
+    sums: Counter[TotalKey] = Counter()
+    pages = sa.select(StripeRunPage.totals).where(StripeRunPage.run == run)
+    for page in connection.scalars(pages.execution_options(yield_per=1000)):
+        sums += totals_from_json(page)
+    return sums
+
+
+def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> Totals:
+    """Return the money of our payments and what went back of it, by line."""
+    came_on = _day(StoredPayment.occurred_at)
+    came = (
+        sa.select(StoredPayment.currency, came_on, sa.func.sum(StoredPayment.amount_minor))
+        .where(
+            StoredPayment.realm == realm,
+            StoredPayment.status == SUCCEEDED,
+            _since(StoredPayment.occurred_at, since),
+        )
+        .group_by(StoredPayment.currency, came_on)
+    )
+    went_on = _day(PaymentEvent.occurred_at)
+    went = (
+        sa.select(PaymentEvent.currency, went_on, -sa.func.sum(PaymentEvent.amount_minor))
+        .where(
+            PaymentEvent.realm == realm,
+            PaymentEvent.kind.in_(_BACK),
+            _since(PaymentEvent.occurred_at, since),
+        )
+        .group_by(PaymentEvent.currency, went_on)
+    )
+    return {
+        TotalKey(currency=currency, day=day, status=status): int(amount)
+        for status, query in ((MoneyStatus.RECEIVED, came), (MoneyStatus.REFUNDED, went))
+        for currency, day, amount in connection.execute(query)
+        if amount
+    }
+
+
+def _shown(run: int) -> sa.Subquery:
+    name = sa.func.unnest(StripeRunPage.names).label("name")
+    return sa.select(name).where(StripeRunPage.run == run).distinct().subquery("shown")
+
+
+def _since(
+    column: sa.SQLColumnExpression[datetime], since: datetime | None
+) -> sa.ColumnElement[bool]:
+    return sa.true() if since is None else column >= since
+
+
+def _day(column: sa.SQLColumnExpression[datetime]) -> sa.ColumnElement[object]:
+    return sa.cast(sa.func.timezone("UTC", column), sa.Date)
