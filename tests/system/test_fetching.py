@@ -34,8 +34,9 @@ from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from tests.billing.event_builders import document, printed
 from tests.killing import kill
-from tests.stripe_account import FakeStripeAccount, account_of, moment
-from tests.stripe_api import KEY, FakeApi, serving
+from tests.stripe.account import FakeStripeAccount, account_of
+from tests.stripe.server import KEY, FakeApi, serving
+from tests.stripe.state import moment
 from tests.system.stack_env import StackUnderTest, running_system
 from tests.workers.waiting import until
 

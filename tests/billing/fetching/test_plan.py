@@ -34,7 +34,7 @@ from tests.billing.fact_builders import (
     subscription,
     summary,
 )
-from tests.stripe_account import FakeStripeAccount
+from tests.stripe.account import FakeStripeAccount
 
 FEATURES = "/v1/entitlements/active_entitlements?customer=cus_1&limit=100"
 

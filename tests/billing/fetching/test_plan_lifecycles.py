@@ -41,7 +41,8 @@ from ops.samples.worlds.records import (
 from tests.billing.event_builders import document, encoded, event, printed
 from tests.billing.fact_builders import CATALOGUE, DAY, START, amounts, at, only_grant
 from tests.billing.lifecycle_facts import NOW, SHOP, ending, expected_ending, play_lifecycle
-from tests.stripe_account import FakeStripeAccount, account_of, moment
+from tests.stripe.account import FakeStripeAccount, account_of
+from tests.stripe.state import moment
 
 SECOND = timedelta(seconds=1)
 NAMES = scenarios_in(Shape.NEW)

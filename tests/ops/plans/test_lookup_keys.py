@@ -9,7 +9,7 @@ from billing.catalogue import Catalogue, read_catalogue
 from ops.plans.lookup_keys import ask_price_keys, print_lookup_keys
 from ops.samples.worlds.offers import StripePrice
 from runtime.settings import Settings
-from tests.stripe_api import KEY, FakeApi, serving
+from tests.stripe.server import KEY, FakeApi, serving
 
 pytestmark = pytest.mark.servers
 

@@ -20,7 +20,7 @@ from runtime.ledger.catalogues import install_first
 from runtime.ledger.deliveries import Delivery, Settlement
 from runtime.ledger.record import Ledger
 from runtime.plans_file import read_plans
-from tests.stripe_account import FakeStripeAccount
+from tests.stripe.account import FakeStripeAccount
 
 
 class SeededDatabase:

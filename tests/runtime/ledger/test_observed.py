@@ -37,7 +37,8 @@ from tests.runtime.ledger.delivery_builders import (
     outcomes,
     rows,
 )
-from tests.stripe_account import FakeStripeAccount, account_of, moment
+from tests.stripe.account import FakeStripeAccount, account_of
+from tests.stripe.state import moment
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers

@@ -21,8 +21,9 @@ from runtime.stripe_api.errors import (
     ApiRefused,
 )
 from tests.billing.event_builders import encoded, event, printed
-from tests.stripe_account import FakeStripeAccount, moment
-from tests.stripe_api import KEY, FakeApi, serving
+from tests.stripe.account import FakeStripeAccount
+from tests.stripe.server import KEY, FakeApi, serving
+from tests.stripe.state import moment
 
 pytestmark = pytest.mark.servers
 

@@ -10,7 +10,7 @@ from runtime.ledger.deliveries import Delivery
 from runtime.settings import Settings
 from tests.billing.event_builders import encoded
 from tests.billing.fetching.test_plan_lifecycles import changed, living
-from tests.stripe_account import FakeStripeAccount
+from tests.stripe.account import FakeStripeAccount
 from tests.workers.fakes import NOW
 from workers.batches.retry_policy import Defer
 from workers.batches.routing import NO_FETCHING, FetchRouting

@@ -28,7 +28,8 @@ from runtime.telemetry import FETCHES, build_metrics
 from runtime.time_limits import API_AWAY_SECONDS
 from tests.billing.event_builders import encoded
 from tests.billing.fetching.test_plan_lifecycles import changed, living
-from tests.stripe_account import FakeStripeAccount, account_of, moment
+from tests.stripe.account import FakeStripeAccount, account_of
+from tests.stripe.state import moment
 from tests.workers.fakes import NOW, FakeLedger, entry_of
 from workers.batches.executor import BatchExecutor
 from workers.batches.retry_policy import (

@@ -14,7 +14,10 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.stripe_account import FOREVER, FakeStripeAccount, moment
+from tests.stripe.account import FakeStripeAccount, encoded_answer
+from tests.stripe.lists import Asked
+from tests.stripe.refusals import StripeRefusal
+from tests.stripe.state import FOREVER, moment
 
 KEY = "sk_test_our_own_key_for_tests"
 
@@ -93,8 +96,11 @@ class FakeApi:
             error = {"type": "invalid_request_error", "message": "Invalid API Key provided"}
             return 401, json.dumps({"error": error}).encode()
         at = FOREVER if self.shows_the_present else moment(self.clock())
-        status, found = self.account.answer(path, at)
-        return status, json.dumps(found).encode()
+        try:
+            answered = self.account.respond(path, Asked(at=at, now=self.clock()))
+        except StripeRefusal as refusal:
+            return refusal.status, json.dumps(refusal.body).encode()
+        return 200, encoded_answer(answered)
 
 
 class StripeApiHandler(BaseHTTPRequestHandler):
