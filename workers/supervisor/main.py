@@ -209,7 +209,9 @@ class Supervisor:
         self._archive_updates = self._make_archive_updates()
         self._jobs = JobProcesses(engine, lambda: self._leads, time.monotonic)
         self._data_watch = self._make_data_watch(metrics)
-        self._database_state = DatabaseStateCache(partial(read_database_state, engine))
+        self._database_state = DatabaseStateCache(
+            partial(read_database_state, engine, reconciles=self._settings.reconciles)
+        )
         self._history = self._make_history()
         self._metrics_server = self._make_metrics_server(metrics)
 
