@@ -555,3 +555,23 @@ BULK_LOOK_SECONDS: Final = 0.5
 
 BULK_AGAIN_SECONDS: Final = 5.0
 """Until the process of a plan that ended at once is started again."""
+
+# Runs that ask Stripe about much ----------------------------------------------------------------
+
+STRIPE_RUN_LEASE_SECONDS: Final = 30.0
+"""After this without a heartbeat, another process goes on with a run. It outlasts the transaction
+that stores a page, which renews the lease at its end, and a wait for a lock within it."""
+
+STRIPE_RUN_BEAT_SECONDS: Final = 5.0
+"""Between two heartbeats while no page comes, because Stripe pauses us. Several fit in a lease."""
+
+STRIPE_RUN_LOOK_SECONDS: Final = 0.2
+"""Between two looks whether a person stopped the run."""
+
+STRIPE_SETTLE_SECONDS: Final = 2
+"""How far behind Stripe's clock the newest end of a range stays, in whole seconds: objects of the
+current second may still come, and a page that was read would then miss them."""
+
+STRIPE_AGAIN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""The pauses before a page is asked for again that Stripe did not answer. After the last one its
+range stays undone, and the run says so."""

@@ -21,8 +21,9 @@ _DAY_SECONDS: Final = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiPause:
-    """A pause after a 429, for ``seconds`` from now; ``limit`` is the one reached, as Stripe names
-    it, or empty.
+    """A pause after a 429, for ``seconds`` from now.
+
+    ``limit`` is the one that was reached, as Stripe names it, or empty.
     """
 
     seconds: float
@@ -74,9 +75,7 @@ class ApiRequests:
         return ApiUsage(
             account=account,
             today=sent.get(today, 0),
-            in_30_days=sum(
-                number for day, number in sent.items() if today - day < ALLOCATION_DAYS
-            ),
+            in_30_days=sum(number for day, number in sent.items() if today - day < ALLOCATION_DAYS),
             pause=self._pause(account, now),
         )
 
@@ -90,5 +89,5 @@ class ApiRequests:
         return ApiPause(seconds=seconds, limit=(reason or b"").decode(errors="replace"))
 
     def _now(self) -> float:
-        seconds, microseconds = self._client.time()  # type: ignore[misc]  # not of asyncio here
+        seconds, microseconds = self._client.time()
         return float(seconds) + float(microseconds) / 1_000_000

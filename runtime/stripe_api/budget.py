@@ -64,8 +64,9 @@ def rate_by_default(settings: Settings, *, livemode: bool) -> float:
 class RequestBudget:
     """The turns of one caller; for one thread at a time.
 
-    Without a client the turns are those of this process alone. ``rate`` is a run's own limit in requests a second, given by hand. One above the default raises
-    the rate of all while the run goes on.
+    Without a client the turns are those of this process alone. ``rate`` is a run's own limit in
+    requests a second, given by hand. One above the default raises the rate of all while the run
+    goes on.
     """
 
     def __init__(

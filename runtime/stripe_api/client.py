@@ -142,9 +142,7 @@ class _Sent:
     at: float
 
 
-def make_api(
-    settings: Settings, *, budget: RequestBudget | None = None, **timing: float
-) -> StripeApi:
+def make_api(settings: Settings, budget: RequestBudget | None = None, **timing: float) -> StripeApi:
     """Return a client for the API that the settings name. Sends nothing yet."""
     stripe.enable_telemetry = False
     silence = timing.pop("silence_seconds", API_SILENCE_SECONDS)
@@ -172,7 +170,7 @@ class BodyKeeper(stripe.RequestsClient):
         super().__init__(timeout=timeout)
         self._kept = threading.local()
 
-    def request(
+    def request(  # type: ignore[override]  # its base has one more parameter, which is not given
         self,
         method: str,
         url: str,

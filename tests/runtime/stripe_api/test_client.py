@@ -43,7 +43,7 @@ def fake() -> Iterator[FakeApi]:
 
 def api_at(fake: FakeApi, key: str = KEY, **timing: float) -> StripeApi:
     environ = {"STRIPE_API_KEY": key, "STRIPE_API_BASE": fake.url, "STRIPE_WEBHOOK_SECRET": ""}
-    return make_api(Settings.from_env(environ), **timing)
+    return make_api(Settings.from_env(environ), None, **timing)
 
 
 def test_an_answer_is_dated_by_the_second_before_it_was_asked_for(
