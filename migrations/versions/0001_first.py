@@ -729,6 +729,7 @@ def downgrade() -> None:
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
         " user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
         " console_sessions, console_audit_windows,"
-        " stripe_runs, stripe_run_ranges, stripe_run_pages, stripe_run_differences, reconciled_days"
+        " stripe_runs, stripe_run_ranges, stripe_run_pages, stripe_run_differences,"
+        " reconciled_days"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

@@ -86,6 +86,21 @@ class RowChange:
         )
 
     @property
+    def label(self) -> str:
+        """The name of the row: its table and ids."""
+        row = self.row
+        words: tuple[str, ...] = (self.table, stripe_id_of_row(row))
+        if isinstance(row, EntitlementRow):
+            words += (row.plan_code, row.user_id)
+        if isinstance(row, PurchaseRow):
+            words += (row.line,)
+        return " ".join(words).rstrip()
+
+    def values(self, side: Row | None) -> dict[str, Any] | None:
+        """Return the values of one side in the columns that differ."""
+        return None if side is None else {name: getattr(side, name) for name in self.columns}
+
+    @property
     def row(self) -> Row:
         """The row as it stands, else as it would."""
         row = self.before or self.after
@@ -134,20 +149,14 @@ class ObjectDifference:
         )
 
     @property
-    def ours(self) -> dict[str, Any]:
-        """The values that stand, by table and column, where they differ."""
-        return {f"{row.table}.{name}": _value(row.before, name) for row, name in self._columns}
+    def ours(self) -> dict[str, dict[str, Any] | None]:
+        """The values that stand where they differ, by row; None for a row that is not here."""
+        return {each.label: each.values(each.before) for each in self.changes}
 
     @property
-    def theirs(self) -> dict[str, Any]:
-        """The values that Stripe shows, by table and column, where they differ."""
-        return {f"{row.table}.{name}": _value(row.after, name) for row, name in self._columns}
-
-    @property
-    def _columns(self) -> Iterator[tuple[RowChange, str]]:
-        for change in self.changes:
-            for name in change.columns:
-                yield change, name
+    def theirs(self) -> dict[str, dict[str, Any] | None]:
+        """The values that Stripe shows where they differ, by row."""
+        return {each.label: each.values(each.after) for each in self.changes}
 
 
 def differences_in(
@@ -191,8 +200,8 @@ def classify(changes: Sequence[RowChange], *, gone: bool = False) -> DifferenceC
     """
     if gone:
         return DifferenceClass.UNKNOWN_THERE
-    given = any(_is_active(each.after) and not _is_active(each.before) for each in changes)
-    taken = any(_is_active(each.before) and not _is_active(each.after) for each in changes)
+    given = any(is_active(each.after) and not is_active(each.before) for each in changes)
+    taken = any(is_active(each.before) and not is_active(each.after) for each in changes)
     if given != taken:
         return DifferenceClass.PAID_NOT_GRANTED if given else DifferenceClass.GRANTED_NOT_PAID
     known = {name for each in changes if each.before and each.after for name in each.columns}
@@ -241,7 +250,7 @@ def _differs(change: RowChange) -> bool:
         return False
     if isinstance(change.row, EntitlementRow):
         # A row that gives nothing on both sides is the past, however it is told.
-        return bool(change.columns) and (_is_active(change.before) or _is_active(change.after))
+        return bool(change.columns) and (is_active(change.before) or is_active(change.after))
     if isinstance(change.row, CustomerRow) and None in (change.before, change.after):
         return "user_id" in change.columns
     return bool(change.columns) or change.before is None or change.after is None
@@ -318,7 +327,8 @@ def _key(change: RowChange) -> Key:
     return change.row.key
 
 
-def _is_active(row: Row | None) -> bool:
+def is_active(row: Row | None) -> bool:
+    """Return True if a row gives access."""
     return isinstance(row, EntitlementRow) and row.active
 
 
@@ -341,7 +351,3 @@ def _moved_with_access(changes: Iterable[RowChange]) -> Iterator[str]:
 def _sides(changes: Iterable[RowChange]) -> Iterator[Row]:
     for change in changes:
         yield from (row for row in (change.before, change.after) if row is not None)
-
-
-def _value(row: Row | None, name: str) -> Any:
-    return getattr(row, name, None)

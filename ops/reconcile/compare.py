@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from billing.facts import Fact
 from billing.fetching.observations import ApiObservation, Name
-from billing.ids import Realm
-from billing.readers.registry import read_unasked
+from billing.ids import ObjectKey, Realm, object_key
 from ops.reconcile.classify import ObjectChange, ObjectDifference, differences_in, keys_in
 from ops.reconcile.stored import newest_facts, says_the_same, stored_rows
 from runtime.failures.classify import Transient, classify
@@ -22,6 +22,24 @@ from runtime.ledger.record import Ledger
 
 AT_ONCE: Final = 25
 """Objects that one preview locks the parties of; events of these wait for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownObject:
+    """An object as Stripe shows it, and the facts that it states."""
+
+    observation: ApiObservation
+    facts: tuple[Fact, ...]
+
+    @property
+    def name(self) -> Name:
+        """The family and the id of the object."""
+        return self.observation.name
+
+    def keys(self, realm: Realm) -> frozenset[ObjectKey]:
+        """Return the keys of the object and of every object that it names."""
+        named = {key for fact in self.facts for key in (fact.object_key, *fact.mentions)}
+        return frozenset({object_key(realm, self.name[1]), *named})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +62,7 @@ class Comparison:
         self._ledger = ledger
         self._realm = realm
 
-    def of_list(self, shown: Sequence[ApiObservation]) -> Compared:
+    def of_list(self, shown: Sequence[ShownObject]) -> Compared:
         """Return how the objects of a page differ; the parts of one customer may be on others."""
         differences: list[ObjectDifference] = []
         undecided: list[Name] = []
@@ -56,7 +74,7 @@ class Comparison:
         return Compared(differences=tuple(differences), undecided=tuple(undecided))
 
     def together(
-        self, shown: Sequence[ApiObservation], *, running: frozenset[str] = frozenset()
+        self, shown: Sequence[ShownObject], *, running: frozenset[str] = frozenset()
     ) -> Compared:
         """Return how these objects differ, each decided after the ones before it.
 
@@ -71,16 +89,15 @@ class Comparison:
             undecided=tuple(undecided),
         )
 
-    def _telling(self, shown: Sequence[ApiObservation]) -> list[ApiObservation]:
+    def _telling(self, shown: Sequence[ShownObject]) -> list[ShownObject]:
         """Return the objects that say something else than what is known."""
-        read = [(each, read_unasked(self._realm, each)) for each in shown]
-        keys = [fact.object_key for _, facts in read for fact in facts]
+        keys = [fact.object_key for each in shown for fact in each.facts]
         with self._engine.connect() as connection:
             newest = newest_facts(connection, keys)
-        return [each for each, facts in read if not says_the_same(facts, newest)]
+        return [each for each in shown if not says_the_same(each.facts, newest)]
 
     def _previewed(
-        self, shown: Sequence[ApiObservation], undecided: list[Name]
+        self, shown: Sequence[ShownObject], undecided: list[Name]
     ) -> Iterator[ObjectChange]:
         """Yield what follows from each object; halve what cannot be previewed together."""
         try:
@@ -97,8 +114,8 @@ class Comparison:
             return
         yield from map(_change, changes)
 
-    def _observed(self, shown: ApiObservation) -> ObservedObject:
-        return ObservedObject(realm=self._realm, observation=shown)
+    def _observed(self, shown: ShownObject) -> ObservedObject:
+        return ObservedObject(realm=self._realm, observation=shown.observation)
 
 
 def _concerns_objects(error: Exception) -> bool:

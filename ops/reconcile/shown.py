@@ -5,21 +5,22 @@ by id, and what both sides have is what they can agree on.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from billing.facts import Fact, Kind
+from billing.facts import Kind
 from billing.families import FAMILIES
-from billing.fetching.observations import ApiObservation, Name
+from billing.fetching.observations import Name
 from billing.ids import Realm
 from billing.statuses import SUBSCRIPTION_ENDED, SUCCEEDED
 from models.tables import PaymentEvent, StoredPayment, StoredSubscription, StripeRunPage
 from ops.reconcile.agreement import AgreedSum
+from ops.reconcile.compare import ShownObject
 from ops.reconcile.totals import (
     MoneyStatus,
     TotalKey,
@@ -55,6 +56,18 @@ _BACK: Final = (MovementKind.REFUNDED, MovementKind.REFUND_REVERSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectScope:
+    """The objects that a run compares: of an account and mode, and of customers if it names some.
+
+    ``since`` bounds what was bought and paid; customers and subscriptions are compared all.
+    """
+
+    realm: Realm
+    since: datetime | None = None
+    customers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgreedRows:
     """The rows of ours that Stripe showed and that do not differ."""
 
@@ -63,12 +76,10 @@ class AgreedRows:
     sums: tuple[AgreedSum, ...]
 
 
-def keep_page(
-    connection: Connection, run: int, shown: Iterable[ApiObservation], facts: Iterable[Fact]
-) -> None:
+def keep_page(connection: Connection, run: int, shown: Sequence[ShownObject]) -> None:
     """Keep the ids and the money on a page."""
-    names = [each.object_id for each in shown if each.family in _KEPT]
-    totals = totals_to_json(totals_of(facts))
+    names = [each.name[1] for each in shown if each.name[0] in _KEPT]
+    totals = totals_to_json(totals_of(each.facts[0] for each in shown if each.facts))
     connection.execute(sa.insert(StripeRunPage).values(run=run, names=names, totals=totals))
 
 
@@ -77,20 +88,22 @@ def forget_pages(connection: Connection, run: int) -> None:
     connection.execute(sa.delete(StripeRunPage).where(StripeRunPage.run == run))
 
 
-def not_shown(
-    connection: Connection, run: int, realm: Realm, since: datetime | None, most: int
-) -> list[Name]:
+def not_shown(connection: Connection, run: int, scope: ObjectScope, most: int) -> list[Name]:
     """Return the subscriptions and payments of ours that no list showed, at most so many.
 
     A subscription that has ended here is left out: nothing follows from it any more. So is a
-    payment from before ``since``, and one by an object that Stripe's API does not retrieve.
+    payment by an object that Stripe's API does not retrieve.
     """
-    subscriptions = sa.select(StoredSubscription.stripe_subscription_id.label("name")).where(
-        StoredSubscription.realm == realm,
-        StoredSubscription.status.not_in(SUBSCRIPTION_ENDED),
+    subscription, payment = StoredSubscription, StoredPayment
+    subscriptions = sa.select(subscription.stripe_subscription_id.label("name")).where(
+        subscription.realm == scope.realm,
+        subscription.status.not_in(SUBSCRIPTION_ENDED),
+        _of(subscription.stripe_customer_id, scope),
     )
-    payments = sa.select(StoredPayment.payment_ref.label("name")).where(
-        StoredPayment.realm == realm, _since(StoredPayment.occurred_at, since)
+    payments = sa.select(payment.payment_ref.label("name")).where(
+        payment.realm == scope.realm,
+        _since(payment.occurred_at, scope.since),
+        _of(payment.stripe_customer_id, scope),
     )
     ours = sa.union(subscriptions, payments).subquery()
     shown = _shown(run)
@@ -114,7 +127,7 @@ def name_of(stripe_id: str) -> Name | None:
 def agreed_rows(
     connection: Connection, run: int, realm: Realm, differing: Collection[str]
 ) -> AgreedRows:
-    """Return the rows that both sides have alike; ``differing`` are the ids of those that differ."""
+    """Return the rows that both sides have alike, without those whose ids are ``differing``."""
     shown = _shown(run)
     subscriptions = (
         sa.select(sa.func.count())
@@ -191,11 +204,15 @@ def _shown(run: int) -> sa.Subquery:
     return sa.select(name).where(StripeRunPage.run == run).distinct().subquery("shown")
 
 
+def _of(column: sa.SQLColumnExpression[str | None], scope: ObjectScope) -> sa.ColumnElement[bool]:
+    return column.in_(scope.customers) if scope.customers else sa.true()
+
+
 def _since(
     column: sa.SQLColumnExpression[datetime], since: datetime | None
 ) -> sa.ColumnElement[bool]:
     return sa.true() if since is None else column >= since
 
 
-def _day(column: sa.SQLColumnExpression[datetime]) -> sa.ColumnElement[object]:
+def _day(column: sa.SQLColumnExpression[datetime]) -> sa.ColumnElement[date]:
     return sa.cast(sa.func.timezone("UTC", column), sa.Date)

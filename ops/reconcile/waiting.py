@@ -5,6 +5,7 @@ Once such an event is applied, the object may no longer differ.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -44,7 +45,7 @@ def unapplied_events(
     return found
 
 
-def _letters(ids: Collection[str]) -> sa.Select[tuple[str, str]]:
+def _letters(ids: Collection[str]) -> sa.Select[Any, Any]:
     named = sa.select(SearchTerm.party).where(
         SearchTerm.kind.in_(TERM_KINDS), one_of(SearchTerm.term, [each.lower() for each in ids])
     )

@@ -181,11 +181,12 @@ class Ledger:
         observed: Sequence[ObservedObject],
         cause: ObserveCause,
         then: Callable[[Connection], None] = lambda _: None,
+        refuse: Callable[[Sequence[ObservedChange]], None] = lambda _: None,
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``then`` may write more in the same transaction. Any exception means that nothing was
-        written.
+        ``then`` may write more in the same transaction, and ``refuse`` may raise because of what
+        follows. Any exception means that nothing was written.
 
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
@@ -196,6 +197,7 @@ class Ledger:
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.begin() as connection:
                 decided = decide_observed(connection, prepared, self._catalogues, request)
+                refuse(decided.changes)
                 then(connection)
                 write_observed(connection, decided, cause)
                 return list(decided.changes)
