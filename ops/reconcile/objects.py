@@ -193,7 +193,7 @@ class ObjectPart:
             one_of(Membership.object_key, keys)
         )
         with self._around.engine.connect() as connection:
-            parties: dict[str, str] = {key: party for key, party in connection.execute(query)}
+            parties: dict[str, str] = dict(connection.execute(query).tuples())
         named = [(each, each.keys(self._scope.realm)) for each in shown]
         gone = frozenset(each.name[1] for each in shown if each.observation.gone)
         return [
