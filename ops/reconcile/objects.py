@@ -9,8 +9,8 @@
 A run that was killed goes on with the page after the last one it kept.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, time
 from typing import Final
 
 import sqlalchemy as sa
@@ -19,8 +19,9 @@ from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
 from billing.readers.registry import read_unasked
 from models.tables import Membership, StripeRunDifference
-from ops.reconcile.classify import ObjectDifference
 from ops.reconcile.compare import Compared, Comparison, ShownObject
+from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import (
     Difference,
     DifferenceClass,
@@ -29,24 +30,34 @@ from ops.reconcile.differences import (
     write_differences,
 )
 from ops.reconcile.groups import together
+from ops.reconcile.looked import Looked
 from ops.reconcile.missing_events import EVENT
-from ops.reconcile.shown import ObjectScope, keep_page, not_shown
+from ops.reconcile.repair import Repair
+from ops.reconcile.shown import (
+    NoCustomer,
+    ObjectScope,
+    customers_of,
+    keep_page,
+    not_shown,
+)
 from ops.reconcile.standing import SEEN_ONCE, SecondLook, digest_of, judge, undecided
-from ops.reconcile.surroundings import Surroundings
 from ops.reconcile.waiting import unapplied_events
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.lists import (
     CUSTOMERS,
     OBJECT_LISTS,
     SUBSCRIPTIONS,
+    Place,
     Span,
     StripeList,
     page_request,
 )
 from ops.stripe_runs.pages import ListPage
-from ops.stripe_runs.runs import OpenRun
 from ops.stripe_runs.walk import ListReading, Walk
+from ops.terminal.interrupt import Interrupted
 from runtime.database.one_of import one_of
+from runtime.ledger.deployment import ledger_of
+from runtime.ledger.record import Ledger
 from runtime.stripe_api.errors import ApiForbidden
 
 SECOND_LOOK_SECONDS: Final = 60
@@ -55,58 +66,113 @@ SECOND_LOOK_SECONDS: Final = 60
 MOST_CANDIDATES: Final = 2000
 """Objects that are asked for one by one. With more, a backfill is the remedy."""
 
-_SLICE_SECONDS: Final = 5
-"""Between two renewals of the lease while a run waits."""
-
 _WHOLE: Final = (CUSTOMERS, SUBSCRIPTIONS)
 """The lists that are read whole: these objects change long after they were made."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
-    """The result of the second look.
+def compare_objects(course: Course) -> PartEnded:
+    """Compare all objects, or those of one customer or user, and repair them if that is wanted.
 
-    ``standing`` are the differences that a repair may record, with the objects as they were shown
-    then; ``found`` are all of them as they are stored.
+    Raises:
+        ApiFailure: Stripe refuses the key.
+        Interrupted: a person asked to stop.
+        NoCustomer: the user has no customer in this account.
+        RunLost: the run was cancelled, or another process has it.
+    """
+    ledger = ledger_of(course.settings, course.engine)
+    comparison = ObjectComparison(course, ledger, scope_of(course))
+    comparison.read()
+    comparison.find_unknown()
+    looked = comparison.look_again()
+    if looked.standing and course.wish.applies_objects:
+        Repair(course, ledger, looked).record()
+    return PartEnded(
+        agreed={},
+        not_compared=tuple(comparison.not_compared),
+        unread=tuple(comparison.unread),
+    )
+
+
+def scope_of(course: Course) -> ObjectScope:
+    """Return the objects that a run compares.
+
+    Raises:
+        NoCustomer: the user has no customer in this account.
+    """
+    wish, realm = course.wish, course.account.realm
+    first = wish.first
+    since = None if first is None else datetime.combine(first, time(), UTC)
+    if wish.customer is not None:
+        return ObjectScope(realm=realm, customers=(wish.customer,))
+    if wish.user is None:
+        return ObjectScope(realm=realm, since=since)
+    with course.engine.connect() as connection:
+        customers = customers_of(connection, realm, wish.user)
+    if not customers:
+        raise NoCustomer(wish.user, realm)
+    return ObjectScope(realm=realm, customers=customers)
+
+
+class ObjectComparison:
+    """The comparison of one run.
+
+    ``not_compared`` says what it left out and why, ``unread`` what Stripe did not answer.
     """
 
-    found: tuple[Difference, ...]
-    standing: tuple[ObjectDifference, ...] = ()
-    shown: Mapping[Name, ShownObject] = field(default_factory=dict)
-
-
-class ObjectPart:
-    """The part of a run that compares objects; ``not_compared`` says what it left out, and why."""
-
-    def __init__(self, around: Surroundings, run: OpenRun, scope: ObjectScope) -> None:
+    def __init__(self, course: Course, ledger: Ledger, scope: ObjectScope) -> None:
         self.not_compared: list[str] = []
-        self._readable: set[str] = set()
-        self._around = around
-        self._run = run
+        self.unread: list[str] = []
+        self._course = course
         self._scope = scope
-        self._comparison = Comparison(around.engine, around.ledger, scope.realm)
+        self._comparison = Comparison(course.engine, ledger, scope.realm)
+        self._readable: set[str] = set()
 
-    def read(self) -> bool:
-        """Read the lists, and keep what differs as seen once; False if a person stopped it."""
+    def read(self) -> None:
+        """Read the lists, and keep what differs as seen once.
+
+        Raises:
+            Interrupted: a person asked to stop.
+        """
+        if self._scope.customers:
+            self._read_customers()
+        else:
+            self._walk()
+
+    def _read_customers(self) -> None:
+        api = self._patient_api()
+        customer_objects = CustomerObjects(api)
+        shown = [
+            self._read(each)
+            for customer in self._scope.customers
+            for each in customer_objects.of(customer)
+        ]
+        self.not_compared += customer_objects.refused
+        self._readable = customer_objects.readable
+        found = _candidates(self._comparison.together(shown), shown)
+        with self._course.engine.begin() as connection:
+            keep_page(connection, self._course.run.id, shown)
+        self._keep(api, found)
+
+    def _walk(self) -> None:
         walk = Walk(
-            self._around.engine,
-            self._run,
+            self._course.engine,
+            self._course.run,
             [*self._readings()],
-            make_api=self._around.make_api,
-            account=self._around.account,
-            is_stopping=self._around.is_stopping,
+            make_api=self._course.make_api,
+            account=self._course.account,
+            is_stopping=self._course.is_stopping,
         )
         for page in walk.pages():
             self._take(walk, page)
-        for left in walk.unread:
-            self.not_compared.append(f"a part of {left.list}: {left.reason}")
-        return not self._around.is_stopping()
+        if self._course.is_stopping():
+            raise Interrupted
+        self.unread += [f"{left.list}: {left.reason}" for left in walk.unread]
 
     def find_unknown(self) -> None:
         """Ask for what we have and no list showed; keep what differs as seen once."""
-        api = self._around.patient_api()
-        with self._around.engine.connect() as connection:
-            names = not_shown(connection, self._run.id, self._scope, MOST_CANDIDATES + 1)
+        api = self._patient_api()
+        with self._course.engine.connect() as connection:
+            names = not_shown(connection, self._course.run.id, self._scope, MOST_CANDIDATES + 1)
         if len(names) > MOST_CANDIDATES:
             self.not_compared.append(
                 f"more than {MOST_CANDIDATES} subscriptions and payments are here that no list of"
@@ -123,9 +189,10 @@ class ObjectPart:
         """Wait a minute, ask for each candidate again, and say what stands."""
         candidates = self._seen_once()
         if not candidates:
-            return Looked(found=())
-        self._wait(SECOND_LOOK_SECONDS)
-        api = self._around.patient_api()
+            return Looked()
+        self._course.tell(f"{len(candidates)} objects differ; Stripe is asked again in a minute")
+        self._course.pause(SECOND_LOOK_SECONDS)
+        api = self._patient_api()
         shown = [*self._fetched(api, [(each.family, each.name) for each in candidates])]
         seen = {each.name: _digest(each) for each in candidates}
         changed = {each.name for each in shown if digest_of(each.facts) != seen[each.name[1]]}
@@ -136,18 +203,18 @@ class ObjectPart:
 
     def _readings(self) -> Iterator[ListReading]:
         """Yield each list that the key may read, with the span that the scope has of it."""
-        api = self._around.patient_api()
+        api = self._patient_api()
         since = self._scope.since
         for each in OBJECT_LISTS:
             if self._may_read(api, each):
                 self._readable.add(each.family)
                 oldest = int(since.timestamp()) if since and each not in _WHOLE else None
                 yield ListReading(list=each, spans=(Span(oldest=oldest),))
-        self._run.requests += api.sent
+        self._course.run.requests += api.sent
 
     def _may_read(self, api: PatientApi, wanted: StripeList) -> bool:
         try:
-            api.ask(page_request(wanted, Span(), size=1))
+            api.ask(page_request(wanted, Place(), size=1))
         except ApiForbidden as refused:
             if not refused.rights:
                 raise
@@ -158,9 +225,9 @@ class ObjectPart:
     def _take(self, walk: Walk, page: ListPage) -> None:
         shown = [self._read(each) for each in page.observations()]
         found = _candidates(self._comparison.of_list(shown), shown)
-        with self._around.engine.begin() as connection:
-            keep_page(connection, self._run.id, shown)
-            write_differences(connection, self._run.id, found)
+        with self._course.engine.begin() as connection:
+            keep_page(connection, self._course.run.id, shown)
+            write_differences(connection, self._course.run.id, found)
             walk.save(connection)
 
     def _read(self, observation: ApiObservation) -> ShownObject:
@@ -170,15 +237,16 @@ class ObjectPart:
 
     def _fetched(self, api: PatientApi, names: Iterable[Name]) -> Iterator[ShownObject]:
         """Yield each object as Stripe shows it by itself, and renew the lease meanwhile."""
-        for position, (family, stripe_id) in enumerate(names):
-            if position % _SLICE_SECONDS == 0:
-                self._beat()
+        for family, stripe_id in names:
+            self._course.pause(0)
             target = FetchTarget(family=family, stripe_id=stripe_id)
             yield from map(self._read, api.fetch((target,)))
 
     def _seen_once(self) -> list[Difference]:
-        with self._around.engine.connect() as connection:
-            moving = read_differences(connection, self._run.id, states=(DifferenceState.MOVING,))
+        with self._course.engine.connect() as connection:
+            moving = read_differences(
+                connection, self._course.run.id, states=(DifferenceState.MOVING,)
+            )
         candidates = [each for each in moving if each.family != EVENT]
         if len(candidates) > MOST_CANDIDATES:
             self.not_compared.append(
@@ -192,7 +260,7 @@ class ObjectPart:
         query = sa.select(Membership.object_key, Membership.party).where(
             one_of(Membership.object_key, keys)
         )
-        with self._around.engine.connect() as connection:
+        with self._course.engine.connect() as connection:
             parties: dict[str, str] = dict(connection.execute(query).tuples())
         named = [(each, each.keys(self._scope.realm)) for each in shown]
         gone = frozenset(each.name[1] for each in shown if each.observation.gone)
@@ -205,8 +273,8 @@ class ObjectPart:
     ) -> Looked:
         differences = [each for one in compared for each in one.differences]
         ids = {name for each in differences for _, name in (*each.objects, each.name)}
-        with self._around.engine.connect() as connection:
-            events = unapplied_events(connection, self._around.inbox, ids)
+        with self._course.engine.connect() as connection:
+            events = unapplied_events(connection, self._course.inbox, ids)
         look = SecondLook(changed=changed, unapplied=events)
         judged = [(each, judge(each, look)) for each in differences]
         held = [undecided(name) for one in compared for name in one.undecided]
@@ -225,21 +293,15 @@ class ObjectPart:
         *,
         instead_of_candidates: bool = False,
     ) -> None:
-        self._run.requests += api.sent
-        with self._around.engine.begin() as connection:
+        self._course.run.requests += api.sent
+        with self._course.engine.begin() as connection:
             if instead_of_candidates:
-                connection.execute(_forget_candidates(self._run.id))
-            write_differences(connection, self._run.id, found)
-            self._run.beat(connection)
+                connection.execute(_forget_candidates(self._course.run.id))
+            write_differences(connection, self._course.run.id, found)
+            self._course.run.beat(connection)
 
-    def _wait(self, seconds: int) -> None:
-        for _ in range(0, seconds, _SLICE_SECONDS):
-            self._beat()
-            self._around.pause(_SLICE_SECONDS)
-
-    def _beat(self) -> None:
-        with self._around.engine.begin() as connection:
-            self._run.beat(connection)
+    def _patient_api(self) -> PatientApi:
+        return PatientApi(self._course.make_api(), self._course.account, self._course.pause)
 
 
 def _candidates(compared: Compared, shown: Sequence[ShownObject]) -> list[Difference]:

@@ -4,26 +4,25 @@ Everything of one customer is recorded in one transaction, in which the ledger d
 would then harm a user whom the run did not show, nothing of it is recorded.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from ops.reconcile.classify import ObjectDifference
-from ops.reconcile.compare import ShownObject
+from ops.reconcile.course import Course
 from ops.reconcile.differences import Difference, DifferenceState, write_differences
 from ops.reconcile.groups import together
-from ops.reconcile.objects import Looked
+from ops.reconcile.looked import Looked
 from ops.reconcile.standing import in_words, stored
-from ops.reconcile.surroundings import Surroundings
-from ops.stripe_runs.runs import OpenRun
 from runtime.ledger.effects import users_harmed
 from runtime.ledger.errors import ObservationTaken
 from runtime.ledger.observe import ObserveCause, ObservedChange, ObservedObject
+from runtime.ledger.record import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairedUser:
+class RepairOfUser:
     """What a repair does to one user, in words; ``user_id`` is None if nobody is known."""
 
     user_id: str | None
@@ -37,82 +36,79 @@ class UnshownUser(Exception):
     def __init__(self, users: Iterable[str]) -> None:
         self.users = tuple(sorted(users))
         super().__init__(
-            f"it would now also change {', '.join(self.users)}, whom this run did not show:"
+            f"a repair would now also change {', '.join(self.users)}, whom this run did not show:"
             " run `paidup reconcile` again"
         )
 
 
-def preview_repair(looked: Looked) -> list[RepairedUser]:
+def preview_repair(looked: Looked) -> list[RepairOfUser]:
     """Return what a repair would change, by user; a difference of two users stands at both."""
     found = [
-        RepairedUser(user_id=user, name=each.name[1], says=in_words(each))
+        RepairOfUser(user_id=user, name=each.name[1], says=in_words(each))
         for each in looked.standing
         for user in sorted(each.users) or (None,)
     ]
     return sorted(found, key=lambda each: (each.user_id or "", each.name))
 
 
-def repair(
-    around: Surroundings, run: OpenRun, looked: Looked, cause: ObserveCause
-) -> list[Difference]:
-    """Record what stands, and return each difference as it is afterwards."""
-    shown = _shown_names(looked.standing)
-    repaired: list[Difference] = []
-    for differences in _of_one_customer(looked.standing):
-        repaired += _repair_together(around, run, looked, (differences, shown), cause)
-    return repaired
+class Repair:
+    """The repair of what a run found; ``reason`` is that of the person who wants it."""
 
+    def __init__(self, course: Course, ledger: Ledger, looked: Looked) -> None:
+        self._course = course
+        self._ledger = ledger
+        self._looked = looked
+        self._shown = frozenset(
+            name for each in looked.standing for name in (*each.users, *each.row_names)
+        )
 
-def _repair_together(
-    around: Surroundings,
-    run: OpenRun,
-    looked: Looked,
-    named: tuple[Sequence[ObjectDifference], frozenset[str]],
-    cause: ObserveCause,
-) -> list[Difference]:
-    differences, shown = named
-    objects = [looked.shown[name] for name in sorted({*_objects(differences)})]
-    done = [stored(each, DifferenceState.REPAIRED, in_words(each)) for each in differences]
+    def record(self) -> None:
+        """Record everything that stands, and store how each difference is afterwards."""
+        named = [(each, _names(each)) for each in self._looked.standing]
+        for differences in together(named, {}):
+            self._course.pause(0)
+            self._record_together(differences)
 
-    def keep(connection: Connection) -> None:
-        write_differences(connection, run.id, done)
-        run.beat(connection)
+    def _record_together(self, differences: Sequence[ObjectDifference]) -> None:
+        done = [stored(each, DifferenceState.REPAIRED, in_words(each)) for each in differences]
+        wish = self._course.wish
+        cause = ObserveCause(actor=wish.actor, origin="reconcile", reason=wish.reason)
 
-    def refuse(changes: Sequence[ObservedChange]) -> None:
+        def keep(connection: Connection) -> None:
+            self._store(connection, done)
+
+        try:
+            self._ledger.observe(self._observed(differences), cause, keep, self._refuse)
+        except (UnshownUser, ObservationTaken) as error:
+            left = [replace(each, state=DifferenceState.LEFT, says=str(error)) for each in done]
+            with self._course.engine.begin() as connection:
+                self._store(connection, left)
+
+    def _observed(self, differences: Iterable[ObjectDifference]) -> list[ObservedObject]:
+        names = sorted({name for each in differences for name in each.objects})
+        return [
+            ObservedObject(
+                realm=self._course.account.realm,
+                observation=self._looked.shown[name].observation,
+            )
+            for name in names
+        ]
+
+    def _refuse(self, changes: Sequence[ObservedChange]) -> None:
+        """Refuse what harms a user whom the run did not show.
+
+        Raises:
+            UnshownUser: it does.
+        """
         harmed = users_harmed(decision for each in changes for decision in each.decisions)
-        if harmed - shown:
-            raise UnshownUser(harmed - shown)
+        if harmed - self._shown:
+            raise UnshownUser(harmed - self._shown)
 
-    try:
-        around.ledger.observe(_observed(around, objects), cause, keep, refuse)
-    except (UnshownUser, ObservationTaken) as error:
-        left = [replace(each, state=DifferenceState.LEFT, says=str(error)) for each in done]
-        with around.engine.begin() as connection:
-            write_differences(connection, run.id, left)
-        return left
-    return done
+    def _store(self, connection: Connection, differences: Iterable[Difference]) -> None:
+        write_differences(connection, self._course.run.id, differences)
+        self._course.run.beat(connection)
 
 
-def _of_one_customer(differences: Sequence[ObjectDifference]) -> list[list[ObjectDifference]]:
-    """Return the differences in groups that are recorded together."""
-    return together([(each, _words(each)) for each in differences], {})
-
-
-def _words(difference: ObjectDifference) -> list[str]:
+def _names(difference: ObjectDifference) -> list[str]:
     customer = difference.customer_id
     return [*(name for _, name in difference.objects), *([customer] if customer else [])]
-
-
-def _objects(differences: Iterable[ObjectDifference]) -> Iterator[tuple[str, str]]:
-    for each in differences:
-        yield from each.objects
-
-
-def _shown_names(differences: Iterable[ObjectDifference]) -> frozenset[str]:
-    """Return the users of all differences, and the payments that stand for unknown ones."""
-    return frozenset(name for each in differences for name in (*each.users, *each.row_names))
-
-
-def _observed(around: Surroundings, objects: Iterable[ShownObject]) -> list[ObservedObject]:
-    realm = around.account.realm
-    return [ObservedObject(realm=realm, observation=each.observation) for each in objects]

@@ -18,7 +18,14 @@ from billing.families import FAMILIES
 from billing.fetching.observations import Name
 from billing.ids import Realm
 from billing.statuses import SUBSCRIPTION_ENDED, SUCCEEDED
-from models.tables import PaymentEvent, StoredPayment, StoredSubscription, StripeRunPage
+from models.tables import (
+    PaymentEvent,
+    StoredCustomer,
+    StoredPayment,
+    StoredSubscription,
+    StripeRunPage,
+)
+from ops.errors import CommandFailed
 from ops.reconcile.agreement import AgreedSum
 from ops.reconcile.compare import ShownObject
 from ops.reconcile.totals import (
@@ -74,6 +81,33 @@ class AgreedRows:
     subscriptions: int
     payments: int
     sums: tuple[AgreedSum, ...]
+
+
+class NoCustomer(CommandFailed):
+    """A user has no customer in an account."""
+
+    def __init__(self, user_id: str, realm: Realm) -> None:
+        self.user_id = user_id
+        self.realm = realm
+        super().__init__(
+            f"user {user_id} has no customer in {realm}: name the customer with --customer, or"
+            f" `paidup explain {user_id}`"
+        )
+
+
+def customers_of(connection: Connection, realm: Realm, user_id: str) -> tuple[str, ...]:
+    """Return the customers of a user."""
+    tables = (StoredCustomer, StoredSubscription, StoredPayment)
+    found = sa.union(
+        *(
+            sa.select(table.stripe_customer_id.label("name")).where(
+                table.realm == realm, table.user_id == user_id
+            )
+            for table in tables
+        )
+    ).subquery()
+    named = sa.select(found.c.name).where(found.c.name.is_not(None)).order_by(found.c.name)
+    return tuple(connection.scalars(named))
 
 
 def keep_page(connection: Connection, run: int, shown: Sequence[ShownObject]) -> None:
