@@ -36,11 +36,13 @@ class Agreement:
     """A statement of agreement about one account and mode.
 
     ``as_of`` is the second in which the run began to compare: what came later may not be in it.
-    ``whole`` means that everything that Stripe lists was read. ``not_compared`` are sentences.
+    ``whole`` means that nothing that Stripe lists of these parts was left out on purpose.
+    ``not_compared`` are sentences.
     """
 
     realm: str
     as_of: datetime
+    parts: tuple[str, ...]
     whole: bool
     subscriptions: int
     payments: int
@@ -75,6 +77,12 @@ class Agreement:
     def sentence(self) -> str:
         """The statement in words."""
         return " ".join(self._sentences())
+
+    def document(self) -> dict[str, Json]:
+        """Return the statement as JSON values, with its sentence."""
+        document = to_json(self)
+        assert isinstance(document, dict)  # noqa: S101 - of a dataclass
+        return {**document, "says": self.sentence, "agrees": self.agrees}
 
     def _sentences(self) -> Iterator[str]:
         yield f"Stripe and Paidup agree on {self._agreed()}, as of {format_time(self.as_of)}."
@@ -114,18 +122,12 @@ def words_of(classed: DifferenceClass) -> str:
     return _WORDS[classed]
 
 
-def agreement_to_json(agreement: Agreement) -> dict[str, Json]:
-    """Return the statement as JSON values, with its sentence."""
-    document = to_json(agreement)
-    assert isinstance(document, dict)  # noqa: S101 - of a dataclass
-    return {**document, "says": agreement.sentence, "agrees": agreement.agrees}
-
-
-def agreement_from_json(document: Mapping[str, Any]) -> Agreement:
-    """Return the statement of a document that ``agreement_to_json`` wrote."""
+def read_agreement(document: Mapping[str, Any]) -> Agreement:
+    """Return the statement of a document that ``Agreement.document`` made."""
     return Agreement(
         realm=document["realm"],
         as_of=datetime.fromisoformat(document["as_of"]).astimezone(UTC),
+        parts=tuple(document["parts"]),
         whole=document["whole"],
         subscriptions=document["subscriptions"],
         payments=document["payments"],

@@ -12,7 +12,7 @@ from billing.fetching.observations import ApiObservation
 from billing.fetching.record import FetchTarget
 from billing.json_fields import Raw, amount_in, flag_in
 from ops.stripe_runs.asking import PatientApi
-from ops.stripe_runs.lists import OBJECT_LISTS, OF_PAYMENT, Place, StripeList, page_request
+from ops.stripe_runs.lists import OBJECT_LISTS, OF_PAYMENT, Span, StripeList, page_request
 from ops.stripe_runs.pages import ListPage, read_page
 from runtime.stripe_api.errors import ApiForbidden
 
@@ -49,10 +49,10 @@ class CustomerObjects:
                     yield from page.observations()
 
     def _pages(self, wanted: StripeList) -> Iterator[ListPage]:
-        place: Place | None = Place()
-        while place is not None:
+        after, has_more = None, True
+        while has_more:
             try:
-                response = self._api.ask(page_request(wanted, place))
+                response = self._api.ask(page_request(wanted, Span(), after=after))
             except ApiForbidden as refused:
                 if not refused.rights:
                     raise
@@ -61,7 +61,8 @@ class CustomerObjects:
             self.readable.add(wanted.family)
             page = read_page(wanted, 0, response)
             yield page
-            place = Place(after=str(page.objects[-1]["id"])) if page.has_more else None
+            has_more = page.has_more
+            after = str(page.objects[-1]["id"]) if has_more else None
 
 
 def _charges_that_went_back(objects: Iterable[Raw]) -> Iterator[str]:

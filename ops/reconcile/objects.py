@@ -47,7 +47,6 @@ from ops.stripe_runs.lists import (
     CUSTOMERS,
     OBJECT_LISTS,
     SUBSCRIPTIONS,
-    Place,
     Span,
     StripeList,
     page_request,
@@ -214,7 +213,7 @@ class ObjectComparison:
 
     def _may_read(self, api: PatientApi, wanted: StripeList) -> bool:
         try:
-            api.ask(page_request(wanted, Place(), size=1))
+            api.ask(page_request(wanted, Span(), size=1))
         except ApiForbidden as refused:
             if not refused.rights:
                 raise

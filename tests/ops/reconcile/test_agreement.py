@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime
 from ops.reconcile.agreement import (
     AgreedSum,
     Agreement,
-    agreement_from_json,
-    agreement_to_json,
+    read_agreement,
     words_of,
 )
 from ops.reconcile.differences import DifferenceClass, DifferenceState
@@ -17,6 +16,7 @@ from ops.reconcile.totals import DifferingDay, MoneyStatus
 AGREED = Agreement(
     realm="live",
     as_of=datetime(2026, 11, 3, 12, tzinfo=UTC),
+    parts=("objects",),
     whole=True,
     subscriptions=50,
     payments=1200,
@@ -91,9 +91,9 @@ def test_a_statement_is_the_same_when_read_back() -> None:
         not_compared=("Refunds: the key may not read them.",),
     )
 
-    document = json.loads(json.dumps(agreement_to_json(statement)))
+    document = json.loads(json.dumps(statement.document()))
 
-    assert agreement_from_json(document) == statement
+    assert read_agreement(document) == statement
     assert document["says"] == statement.sentence
     assert document["agrees"] is False
 
