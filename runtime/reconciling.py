@@ -68,8 +68,8 @@ class PastRuns:
     by_loop: Mapping[Loop, LoopRuns] = field(default_factory=dict)
     events_doubtful_at: datetime | None = None
     objects_doubtful_at: datetime | None = None
-    unfinished: bool = False
-    """A run that nobody works on was not ended: its process was killed."""
+    unfinished: tuple[Loop, ...] = ()
+    """Loops of which a run was killed, and nobody works on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +109,12 @@ def realms_of(settings: Settings) -> tuple[Realm, ...]:
 
 
 def loops_due(realms: Iterable[Realm], past: PastRuns, now: datetime) -> tuple[Loop, ...]:
-    """Return the loops to run now, the cheapest first."""
+    """Return the loops to run now, the cheapest first; one that was killed goes on at once."""
     return tuple(
         loop
         for part in Part
         for realm in realms
-        if _is_due(loop := Loop(realm=realm, part=part), past, now)
+        if (loop := Loop(realm=realm, part=part)) in past.unfinished or _is_due(loop, past, now)
     )
 
 
@@ -158,12 +158,15 @@ def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
         )
         for row in connection.execute(_RUNS)
     }
-    doubts = connection.execute(_DOUBTS, {"type": GENERATED_LATE, "lease": lease}).one()
+    doubts = connection.execute(_DOUBTS, {"type": GENERATED_LATE}).one()
     return PastRuns(
         by_loop=runs,
         events_doubtful_at=_newest(doubts.lost_at, doubts.healthy_at, doubts.filled_at),
         objects_doubtful_at=_newest(doubts.healthy_at, doubts.filled_at),
-        unfinished=doubts.unfinished,
+        unfinished=tuple(
+            Loop(realm=Realm(row.realm), part=Part(row.part))
+            for row in connection.execute(_UNFINISHED, {"lease": lease})
+        ),
     )
 
 
@@ -211,10 +214,15 @@ _DOUBTS: Final = _text(
     "SELECT (SELECT max(noticed_at) FROM data_losses WHERE closed_at IS NULL) AS lost_at,"
     " (SELECT max(applied_at) FROM stripe_events WHERE type = :type) AS healthy_at,"
     " (SELECT max(ended_at) FROM stripe_runs WHERE kind = 'backfill' AND state = 'done'"
-    "  AND started_at > now() - REMEMBERED) AS filled_at,"
-    " EXISTS (SELECT FROM stripe_runs WHERE kind = 'reconcile' AND state = 'running'"
-    "  AND said @> '{\"scheduled\": true}'"
-    "  AND (owner IS NULL OR heartbeat_at < now() - CAST(:lease AS interval))) AS unfinished"
+    "  AND started_at > now() - REMEMBERED) AS filled_at"
+)
+
+_UNFINISHED: Final = _text(
+    "SELECT DISTINCT run.realm, named.part"
+    " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
+    " WHERE run.kind = 'reconcile' AND run.state = 'running'"
+    " AND run.said @> '{\"scheduled\": true}'"
+    " AND (run.owner IS NULL OR run.heartbeat_at < now() - CAST(:lease AS interval))"
 )
 
 _DIFFERENCES: Final = _text(
