@@ -32,7 +32,13 @@ from models.projected import (
 from models.schema_release import SchemaRelease
 from models.search_terms import SearchTerm
 from models.statements import StoredStatement
-from models.stripe_runs import ReconciledDay, StripeRun, StripeRunDifference, StripeRunRange
+from models.stripe_runs import (
+    ReconciledDay,
+    StripeRun,
+    StripeRunDifference,
+    StripeRunPage,
+    StripeRunRange,
+)
 from models.user_versions import UserVersion
 
 metadata = Base.metadata
@@ -124,6 +130,7 @@ __all__ = [
     "StripeEvent",
     "StripeRun",
     "StripeRunDifference",
+    "StripeRunPage",
     "StripeRunRange",
     "UserEntitlement",
     "UserVersion",

@@ -181,12 +181,10 @@ class Ledger:
         observed: Sequence[ObservedObject],
         cause: ObserveCause,
         then: Callable[[Connection], None] = lambda _: None,
-        tell: Callable[[Sequence[ObservedChange]], None] = lambda _: None,
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``then`` may write more in the same transaction; ``tell`` is told before it what follows,
-        and told again if the transaction is tried again. Any exception means that nothing was
+        ``then`` may write more in the same transaction. Any exception means that nothing was
         written.
 
         Raises:
@@ -198,7 +196,6 @@ class Ledger:
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.begin() as connection:
                 decided = decide_observed(connection, prepared, self._catalogues, request)
-                tell(decided.changes)
                 then(connection)
                 write_observed(connection, decided, cause)
                 return list(decided.changes)
