@@ -181,21 +181,24 @@ class Ledger:
         observed: Sequence[ObservedObject],
         cause: ObserveCause,
         then: Callable[[Connection], None] = lambda _: None,
+        tell: Callable[[Sequence[ObservedChange]], None] = lambda _: None,
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``then`` may write more in the same transaction. Any exception means that nothing was
+        ``then`` may write more in the same transaction; ``tell`` is told before it what follows,
+        and told again if the transaction is tried again. Any exception means that nothing was
         written.
 
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
             ObservationTaken: Stripe showed one of them differently within one second; ask again.
         """
-        prepared = [prepare_observed(each, self._scope) for each in observed]
+        prepared = prepare_observed(observed, self._scope)
 
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.begin() as connection:
                 decided = decide_observed(connection, prepared, self._catalogues, request)
+                tell(decided.changes)
                 then(connection)
                 write_observed(connection, decided, cause)
                 return list(decided.changes)
@@ -208,7 +211,7 @@ class Ledger:
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
         """
-        prepared = [prepare_observed(each, self._scope) for each in observed]
+        prepared = prepare_observed(observed, self._scope)
 
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.connect() as connection:
