@@ -1,17 +1,12 @@
 """Stripe's events against ours, with real servers and a Stripe on loopback."""
 
-import json
 
 import pytest
 
 from billing.envelope import Envelope, parse
-from ops.reconcile.event_comparison import NOT_PROVEN
-from ops.reconcile.run import RunFailed
 from ops.samples.scenario import Event
-from runtime.reconciling import Part
-from runtime.stripe_api.accounts import ApiAccount
-from tests.ops.reconcile.stripe_side import BothSides, ids
 from tests.ops.ops_env import yesterday
+from tests.ops.reconcile.stripe_side import BothSides, ids
 
 pytestmark = pytest.mark.servers
 
