@@ -67,7 +67,8 @@ def _rows_of(table: TableName, keys: Collection[tuple[str, ...]]) -> sa.Select[A
     stored = metadata.tables[table]
     columns = list(stored.primary_key.columns)
     values = [sa.cast(list(column), _TEXTS) for column in zip(*keys, strict=True)]
-    wanted = sa.func.unnest(*values).table_valued(*(column.name for column in columns), name="key")
+    names = [column.name for column in columns]
+    wanted = sa.func.unnest(*values).table_valued(*names).render_derived(name="wanted")
     same = sa.and_(*(column == wanted.c[column.name] for column in columns))
     return sa.select(sa.func.to_jsonb(sa.literal_column(str(table)))).select_from(
         stored.join(wanted, same)
