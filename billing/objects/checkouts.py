@@ -32,6 +32,7 @@ from billing.rows import PurchaseStatus
 from billing.statuses import (
     NO_CURRENCY,
     SESSION_COMPLETE,
+    SESSION_EXPIRED,
     SESSION_EXPIRED_EVENT,
     SESSION_FAILED_EVENT,
     SESSION_GRANTS,
@@ -122,6 +123,10 @@ def _grants(fact: Observation[CheckoutSessionFields]) -> bool:
     )
 
 
+def _has_expired(fact: Observation[CheckoutSessionFields]) -> bool:
+    return fact.event_type == SESSION_EXPIRED_EVENT or fact.fields.status == SESSION_EXPIRED
+
+
 def _status(
     facts: Sequence[Observation[CheckoutSessionFields]],
     grants: Sequence[Observation[CheckoutSessionFields]],
@@ -130,6 +135,6 @@ def _status(
         return PurchaseStatus.PAID
     if any(fact.event_type == SESSION_FAILED_EVENT for fact in facts):
         return PurchaseStatus.FAILED
-    if any(fact.event_type == SESSION_EXPIRED_EVENT for fact in facts):
+    if any(map(_has_expired, facts)):
         return PurchaseStatus.EXPIRED
     return PurchaseStatus.PENDING

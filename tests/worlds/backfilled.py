@@ -42,10 +42,15 @@ _PLAN_KEYS: Final = {"price_id", "plan_code"}
 _CUT: Final = ("items", "lines", "line_items")
 
 
+def observations_at(account: StripeAccount, at: int) -> list[ApiObservation]:
+    """Return everything that a backfill of an account reads in one second."""
+    return [*_shown(_fake(account), moment(at))]
+
+
 def seen_at(account: StripeAccount, at: int) -> list[Facts]:
     """Return the facts of everything that a backfill of an account reads in one second."""
     realm = Realm(account.realm)
-    return [read_unasked(realm, each) for each in _shown(_fake(account), moment(at))]
+    return [read_unasked(realm, each) for each in observations_at(account, at)]
 
 
 def _fake(account: StripeAccount) -> FakeStripeAccount:
