@@ -38,7 +38,7 @@ def test_an_id_is_known_by_its_first_25_characters_and_by_no_fewer(books: Seeded
 def test_what_a_fact_mentions_is_named_even_if_no_fact_is_about_it(books: SeededDatabase) -> None:
     books.record(books.compose("renewal").events[:2])
     with books.engine.connect() as connection:
-        about = connection.exec_driver_sql("SELECT count(*) FROM facts").scalar()
+        about = connection.exec_driver_sql("SELECT count(*) FROM facts").scalar_one()
         keys = connection.exec_driver_sql("SELECT object_key FROM memberships").scalars().all()
         names = {key.removeprefix("test:") for key in keys}
 
