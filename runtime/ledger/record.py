@@ -193,7 +193,7 @@ class Ledger:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
             ObservationTaken: Stripe showed one of them differently within one second; ask again.
         """
-        prepared = prepare_observed(observed, self._scope)
+        prepared = [prepare_observed(each, self._scope) for each in observed]
 
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.begin() as connection:
@@ -211,7 +211,7 @@ class Ledger:
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
         """
-        prepared = prepare_observed(observed, self._scope)
+        prepared = [prepare_observed(each, self._scope) for each in observed]
 
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.connect() as connection:
