@@ -36,15 +36,13 @@ class OpenParts:
         """Return a part to read, and wait for one if need be; None if nothing is left."""
         with self._changed:
             while not self._stopped:
-                free = self._free() or self._half()
-                if free is not None:
+                if (free := self._free_part()) is not None:
                     self._owned.add(free)
                     return free
-                if not self._owned and not self._open_edge():
+                if not self._owned:
                     self._changed.notify_all()
                     return None
-                if self._owned:
-                    self._changed.wait()
+                self._changed.wait()
             return None
 
     def part(self, key: Key) -> Part:
@@ -112,7 +110,14 @@ class OpenParts:
         taken = self._taken[key]
         return replace(taken, span=Span(oldest=part.span.oldest, newest=taken.span.newest))
 
-    def _free(self) -> Key | None:
+    def _free_part(self) -> Key | None:
+        """Return a part that nobody reads; None if all are read or done."""
+        free = self._unowned() or self._half()
+        if free is None and not self._owned and self._open_edge():
+            free = self._unowned()
+        return free
+
+    def _unowned(self) -> Key | None:
         free = (
             key
             for key, part in self._read.items()

@@ -31,4 +31,3 @@ def test_every_object_is_stored_once_with_few_requests(engine: Engine) -> None:
 
     assert sorted(found) == sorted(name for _, name in listed.objects)
     assert walk.requests == len(listed.asked) <= 50 * 1.5
-    print(len(listed.asked), [(p.pages, p.objects) for p in walk.progress()])
