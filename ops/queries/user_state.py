@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from billing.archiving.leaving import NoteKind
 from billing.catalogue import Catalogue
-from billing.facts import Kind
+from billing.facts import API_OBSERVATION, Kind
 from billing.ids import ObjectKey, Realm, realm_in
 from billing.ids import object_key as key_of
 from billing.projection.effective import EffectiveValue
@@ -36,9 +36,6 @@ from runtime.database.one_of import one_of
 from runtime.ledger import catalogues
 from runtime.ledger.maintenance.archive_updates import UpdateProgress, updates_in_progress
 from runtime.ledger.notes import notes_of_parties
-
-API_OBSERVATION: Final = "api_observation"
-"""What stands for an event's type where Stripe's API showed what decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +168,7 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
             func.coalesce(
                 StripeEvent.created_at, StoredObservation.asked_at, StoredStatement.made_at
             ).label("decided_at"),
+            StoredObservation.id.label("observed"),
             StoredObservation.event_id.label("asked_for"),
         )
         .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
@@ -192,7 +190,7 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
 
 
 def _decided_by(found: Any) -> str | None:
-    if found["asked_for"]:
+    if found["observed"]:
         return API_OBSERVATION
     return f"operator.{found['kind']}" if found["kind"] else found["type"]
 

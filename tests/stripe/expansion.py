@@ -7,7 +7,7 @@ from typing import Final
 from ops.samples.api_shapes import Shape
 from ops.samples.worlds.rendering import SHOWN
 from tests.stripe.refusals import StripeRefusal, bad_parameter
-from tests.stripe.state import AccountState, Json, printed
+from tests.stripe.state import AccountState, Json
 
 DEEPEST: Final = 4
 
@@ -68,7 +68,7 @@ def _expandable(
 ) -> Json | None:
     inner = raw.get(name)
     if isinstance(inner, str) and (state := account.state_of(inner, at)) is not None:
-        return printed(state, shape)
+        return account.show(state, shape)
     if isinstance(inner, dict) and "id" in inner:
         return dict(inner)
     if inner is None and name in raw:
@@ -81,7 +81,7 @@ def payments_of(account: AccountState, invoice: str, at: datetime, shape: Shape)
     order = account.orders.get(("invoice_payment", "invoice", invoice))
     places = order.before(None) if order else ()
     states = (account.state_of(place.id, at) for place in places)
-    return [printed(state, shape) for state in states if state is not None]
+    return [account.show(state, shape) for state in states if state is not None]
 
 
 def shown(entries: list[Json]) -> Json:

@@ -16,7 +16,7 @@ from tests.stripe.goods import render_features, render_prices, render_products
 from tests.stripe.ordering import Ordered, Place
 from tests.stripe.queries import COLLECTIONS, Collection, ListQuery, read_list_query
 from tests.stripe.refusals import missing
-from tests.stripe.state import AccountState, Json, State, printed, value_of
+from tests.stripe.state import AccountState, Json, State, value_of
 
 EVENTS_LAST_DAYS: Final = 30
 _ENDED: Final = frozenset({"canceled", "incomplete_expired"})
@@ -191,7 +191,7 @@ def _entry(account: AccountState, stripe_id: str, wanted: ListQuery, asked: Aske
         source = next(each for each in account.event_sources if each.place_of(stripe_id))
         return source.event(stripe_id)
     inner = [each.removeprefix("data.") for each in wanted.expand]
-    return expanded(account, printed(state, asked.shape), inner, asked.at, asked.shape)
+    return expanded(account, account.show(state, asked.shape), inner, asked.at, asked.shape)
 
 
 def held_features(account: AccountState, customer: str, at: datetime) -> FeatureList:
@@ -212,7 +212,7 @@ def _items(account: AccountState, wanted: ListQuery, asked: Asked) -> list[Json]
     state = account.state_of(holder, asked.at)
     if state is None:
         raise missing("subscription", holder, "subscription")
-    items: list[Json] = printed(state, asked.shape)["items"]["data"]
+    items: list[Json] = account.show(state, asked.shape)["items"]["data"]
     return items
 
 

@@ -1,5 +1,6 @@
 """Answer a GET of the first API: one object, all of a list that an object cuts off, or a list."""
 
+import json
 from urllib.parse import unquote
 
 from tests.stripe.expansion import expanded, refuse_odd_expansions
@@ -7,7 +8,7 @@ from tests.stripe.goods import render_prices, render_products
 from tests.stripe.lists import Asked, answer_list, page_of
 from tests.stripe.queries import COLLECTIONS, Collection, read_list_query, read_pairs
 from tests.stripe.refusals import missing, unknown_parameter, unknown_url
-from tests.stripe.state import AccountState, Json, family_of, printed, value_of
+from tests.stripe.state import AccountState, Json, family_of, value_of
 
 _PARTS = {"line_items": "checkout/sessions", "lines": "invoices"}
 
@@ -57,7 +58,7 @@ def _answer_part(account: AccountState, owner: str, part: str, query: str, asked
         state = account.state_of(owner, asked.at)
         if state is None:
             raise missing("invoice", owner)
-        entries = printed(state, asked.shape)["lines"]["data"]
+        entries = account.show(state, asked.shape)["lines"]["data"]
     return page_of(entries, wanted, url=f"/v1/{owner}/{part}", size=account.page_size)
 
 
@@ -73,11 +74,21 @@ def _retrieve(
     if collection.family in ("price", "product"):
         return _one_of_goods(account, collection.family, stripe_id, asked)
     state = account.state_of(stripe_id, asked.at)
+    if state is None and collection.family == "event":
+        return _listed_event(account, stripe_id)
     if state is None or family_of(state) != collection.family:
         raise missing(collection.family, stripe_id)
     if value_of(state, "deleted") is True:
         return {"id": stripe_id, "object": collection.family, "deleted": True}
-    return expanded(account, printed(state, asked.shape), expand, asked.at, asked.shape)
+    return expanded(account, account.show(state, asked.shape), expand, asked.at, asked.shape)
+
+
+def _listed_event(account: AccountState, event_id: str) -> Json:
+    for source in account.event_sources:
+        if source.place_of(event_id):
+            event = source.event(event_id)
+            return json.loads(event) if isinstance(event, bytes) else event
+    raise missing("event", event_id)
 
 
 def _one_of_goods(account: AccountState, family: str, stripe_id: str, asked: Asked) -> Json:

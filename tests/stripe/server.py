@@ -20,6 +20,7 @@ from tests.stripe.refusals import StripeRefusal
 from tests.stripe.state import FOREVER, moment
 
 KEY = "sk_test_our_own_key_for_tests"
+WEBHOOK_SECRET = "whsec_our_own_secret_for_tests"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class FakeApi:
 
     account: FakeStripeAccount = field(default_factory=FakeStripeAccount)
     clock: Callable[[], float] = time.time
+    latency: float = 0.0
+    """Seconds that each request takes on its way."""
     shows_the_present: bool = True
     """If False, objects are as they were at the clock's time."""
     status: int | None = None
@@ -120,6 +123,8 @@ class StripeApiHandler(BaseHTTPRequestHandler):
                 self._drip(hanging)
                 return
             hanging.wait(60)
+        if self.api.latency:
+            time.sleep(self.api.latency)
         status, body = self.api.answer(self.path, self.headers.get("Authorization", ""))
         self.send_response_only(status)
         self._headers(len(body))
@@ -151,11 +156,11 @@ class StripeApiHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(**given: Any) -> Iterator[FakeApi]:
-    """Run the server on a free port until the block ends."""
+def serving(*, port: int = 0, **given: Any) -> Iterator[FakeApi]:
+    """Run the server on a port of loopback, 0 for a free one, until the block ends."""
     api = FakeApi(**given)
     server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (StripeApiHandler,), {"api": api})
+        ("127.0.0.1", port), type("Handler", (StripeApiHandler,), {"api": api})
     )
     server.daemon_threads = True
     api.url = f"http://127.0.0.1:{server.server_address[1]}"

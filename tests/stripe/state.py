@@ -72,6 +72,7 @@ class AccountState:
     prices: list[StripePrice] = field(default_factory=list)
     thin: dict[str, Json] = field(default_factory=dict)
     id: str = "acct_1Own"
+    livemode: bool = False
     undelivered: set[str] = field(default_factory=set)
     """Events that an endpoint has not acknowledged."""
     event_sources: list[EventStore] = field(default_factory=list)
@@ -125,6 +126,11 @@ class AccountState:
         if at is FOREVER:
             return states[-1][1] if states else None
         return next((state for since, state in reversed(states) if since <= at), None)
+
+    def show(self, state: State, shape: Shape) -> Json:
+        """Return the JSON of a state in the account's mode."""
+        raw = printed(state, shape)
+        return {**raw, "livemode": True} if self.livemode and "livemode" in raw else raw
 
 
 def printed(state: State, shape: Shape) -> Json:

@@ -1,0 +1,50 @@
+"""Serve a company at a Stripe of our own, on loopback, until a signal ends it.
+
+python -m tests.stripe --subscribers 50 --months 24 --seed 1
+
+The first line printed is JSON: the URL, the API key, the secret that signs webhooks, and the Unix
+time at which the company's past ends. The same arguments with that time build the same company.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+
+from tests.stripe.company import CompanyPlan, build_company
+from tests.stripe.server import KEY, WEBHOOK_SECRET, serving
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT."""
+    asked = _arguments()
+    plan = CompanyPlan(
+        subscribers=asked.subscribers, months=asked.months, now=asked.now, seed=asked.seed
+    )
+    company = build_company(plan)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with serving(port=asked.port, account=company.stripe, latency=asked.latency) as api:
+        stated = {"url": api.url, "key": KEY, "webhook_secret": WEBHOOK_SECRET, "now": asked.now}
+        sys.stdout.write(json.dumps(stated) + "\n")
+        sys.stdout.flush()
+        ended.wait()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.stripe", description=__doc__)
+    parser.add_argument("--subscribers", type=int, default=50)
+    parser.add_argument("--months", type=int, default=24)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--now", type=int, default=int(time.time()), help="Unix time")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds for each request")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
