@@ -31,7 +31,13 @@ from models.projected import (
 )
 from models.search_terms import SearchTerm
 from models.statements import StoredStatement
-from models.stripe_runs import ReconciledDay, StripeRun, StripeRunDifference, StripeRunRange
+from models.stripe_runs import (
+    ReconciledDay,
+    StripeRun,
+    StripeRunDifference,
+    StripeRunPage,
+    StripeRunRange,
+)
 from models.user_versions import UserVersion
 
 metadata = Base.metadata
@@ -122,6 +128,7 @@ __all__ = [
     "StripeEvent",
     "StripeRun",
     "StripeRunDifference",
+    "StripeRunPage",
     "StripeRunRange",
     "UserEntitlement",
     "UserVersion",

@@ -265,6 +265,12 @@ class SharedState:
     lost_settlements_reports: int | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
+    reconcile_differences: Mapping[str, int] | None = None
+    """What stands between Stripe and us, by class."""
+    reconcile_put_in: int | None = None
+    reconcile_agreed_at: float | None = None
+    reconcile_runs_at: Mapping[str, float] | None = None
+    """When the newest whole comparison of each part began, in seconds of Unix time."""
     fault_of_surroundings: str | None = None
     """The SQLSTATE of what fails every event while workers wait for it to be mended; else empty."""
 
@@ -374,6 +380,16 @@ _SHARED: Final = (
         "Open reports of a PostgreSQL that may have lost more settled events than are known.",
         "lost_settlements_reports",
     ),
+    (
+        "billing_reconcile_events_put_in",
+        "Events that never arrived and were put in by a reconciliation within the last day.",
+        "reconcile_put_in",
+    ),
+    (
+        "billing_reconcile_agreed_timestamp_seconds",
+        "When the newest comparison began that found Stripe and Paidup agree; 0 is never.",
+        "reconcile_agreed_at",
+    ),
 )
 """Name, meaning and field of each gauge of the shared state."""
 
@@ -395,8 +411,9 @@ class SharedStateCollector(Collector):
             value = getattr(state, attribute)
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
-        if state.unsold is not None:
-            yield _by_reason(state.unsold)
+        for name, text, label, attribute in _LABELLED:
+            if (numbers := getattr(state, attribute)) is not None:
+                yield _labelled(name, text, label, numbers)
         if (fault := state.fault_of_surroundings) is not None:
             family = GaugeMetricFamily(
                 "billing_surroundings_fault",
@@ -407,15 +424,34 @@ class SharedStateCollector(Collector):
             yield family
 
 
-def _by_reason(unsold: Mapping[str, int]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(
+def _labelled(name: str, text: str, label: str, numbers: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in numbers.items():
+        family.add_metric([value], float(number))
+    return family
+
+
+_LABELLED: Final = (
+    (
         "billing_unsold_prices",
         "What was paid for and grants nothing: prices, plans, payments and other objects.",
-        labels=["reason"],
-    )
-    for reason, count in unsold.items():
-        family.add_metric([reason], float(count))
-    return family
+        "reason",
+        "unsold",
+    ),
+    (
+        "billing_reconcile_differences",
+        "Differences between Stripe and Paidup that stand, by class.",
+        "class",
+        "reconcile_differences",
+    ),
+    (
+        "billing_reconcile_run_timestamp_seconds",
+        "When the newest whole comparison of each part began; 0 is never.",
+        "part",
+        "reconcile_runs_at",
+    ),
+)
+"""Name, meaning, label and field of each gauge of the shared state that has a label."""
 
 
 class DiskCollector(Collector):

@@ -77,7 +77,7 @@ class PageTaker:
         before = self.run.counts + (besides or Counter())
         asked: dict[str, ApiObservation] = {each.id: each for each in shown}
 
-        def tell(changes: Sequence[ObservedChange]) -> None:
+        def count(changes: Sequence[ObservedChange]) -> None:
             self.run.counts = before + _counted(name, changes)
 
         while True:
@@ -85,7 +85,7 @@ class PageTaker:
                 ObservedObject(realm=self.realm, observation=each) for each in asked.values()
             ]
             try:
-                self.ledger.observe(observed, self.cause, save, tell)
+                self.ledger.observe(observed, self.cause, save, refuse=count)
             except ObservationTaken as taken:
                 again = self._again(asked.pop(taken.observation_id))
                 asked[again.id] = again

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
 from redis.exceptions import RedisError
@@ -23,6 +24,7 @@ from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
+from runtime.reconciling import Part, read_disagreement
 from runtime.sizing.shared import LastNeed, state_of
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
@@ -43,15 +45,22 @@ class DatabaseState:
     archive_updates: int | None = None
     archive_updates_seconds: float | None = None
     approvals_bypassed: int | None = None
+    reconcile_differences: Mapping[str, int] | None = None
+    reconcile_put_in: int | None = None
+    reconcile_agreed_at: float | None = None
+    reconcile_runs_at: Mapping[str, float] | None = None
 
 
-def read_database_state(engine: Engine) -> DatabaseState:
-    """Return the database's part; an unreachable database is no error."""
+def read_database_state(engine: Engine, *, reconciles: bool = False) -> DatabaseState:
+    """Return the database's part; an unreachable database is no error.
+
+    ``reconciles`` if the schedule compares with Stripe; if not, an old run is no fault.
+    """
     try:
         dead = count_open(engine)
         with engine.connect() as connection:
             updates, updates_seconds = count_updates(connection)
-            return DatabaseState(
+            state = DatabaseState(
                 dead_letters=dead,
                 changes_waiting_seconds=waiting_seconds(connection),
                 lost_settlements=count_missing(connection),
@@ -64,8 +73,21 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 archive_updates_seconds=updates_seconds,
                 approvals_bypassed=_count_bypassed(connection),
             )
+            return replace(state, **_comparisons(connection)) if reconciles else state
     except SQLAlchemyError:
         return DatabaseState()
+
+
+def _comparisons(connection: Connection) -> dict[str, Any]:
+    found = read_disagreement(connection)
+    return {
+        "reconcile_differences": found.differences,
+        "reconcile_put_in": found.put_in,
+        "reconcile_agreed_at": found.agreed_at.timestamp() if found.agreed_at else 0.0,
+        "reconcile_runs_at": {
+            part: at.timestamp() if (at := found.runs_at.get(part)) else 0.0 for part in Part
+        },
+    }
 
 
 def _count_bypassed(connection: Connection) -> int:
