@@ -40,7 +40,10 @@ from runtime.time_limits import GRACE_SECONDS
 )
 @click.option("--rate", type=click.FloatRange(0.01, 100), help="Requests to Stripe a second.")
 @click.option("--apply", "applies", is_flag=True, help="Repair what differs.")
+@click.option("--user", metavar="USER", help="Compare only the objects of this user.")
+@click.option("--customer", metavar="CUSTOMER", help="Compare only those of this customer.")
 @click.option("--events-only", "part", flag_value="events", help="Compare events alone.")
+@click.option("--objects-only", "part", flag_value="objects", help="Compare objects alone.")
 @click.option(
     "--undelivered-only",
     "part",
@@ -60,6 +63,8 @@ def reconcile(
     accounts: tuple[str, ...],
     rate: float | None,
     applies: bool,
+    user: str | None,
+    customer: str | None,
     part: str | None,
     scheduled: bool,
     limit: int,
@@ -69,29 +74,50 @@ def reconcile(
 ) -> int:
     """Compare with Stripe what is here, and repair what differs.
 
-    Events that Stripe lists and that never arrived are found and, with --apply, put in as Stripe
-    would have delivered them. Without --apply nothing changes. Days that agreed twice are not read
-    again. Interrupt it, or kill it: the same command goes on where it was. Exits 1 if something
-    differs at the end.
+    Events that never arrived are found and, with --apply, put in as Stripe would have delivered
+    them; days that agreed twice are not read again. Then subscriptions, payments and all other
+    objects, both ways: what differs is looked at again after a minute and, with --apply, recorded
+    as Stripe shows it. Without --apply nothing changes.
+
+    It ends in a statement of agreement. Interrupt it, or kill it: the same command goes on where it
+    was. Exits 1 if something differs at the end.
     """
     if context.invoked_subcommand is not None:
         return 0
     settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
     if scheduled:
         return _run_schedule(settings)
+    if user and customer:
+        raise click.UsageError("give --user or --customer, not both")
     wish = Wish(
         actor=actor,
         reason=require_reason(reason) if applies else reason,
-        parts=(Part(part or Part.EVENTS),),
+        parts=_parts(part, is_of_one=bool(user or customer)),
         first=since.date() if since else None,
         every_day=every_day,
+        user=user,
+        customer=customer,
         applies_events=applies,
+        applies_objects=applies,
     )
     chosen = accounts_of(settings, accounts)
     with open_servers(settings, rate=rate) as servers, logs_on_stderr():
         ended = [_run(servers, each, wish, rate=rate, limit=limit) for each in chosen]
     print_ended(ended, as_json=as_json)
     return 0 if all(each.agrees for each in ended) else 1
+
+
+def _parts(named: str | None, *, is_of_one: bool) -> tuple[Part, ...]:
+    """Return the parts to compare; Stripe lists no events of one customer.
+
+    Raises:
+        UsageError: the events of one customer are wanted.
+    """
+    if is_of_one and named in {Part.EVENTS, Part.UNDELIVERED}:
+        raise click.UsageError("--user and --customer compare objects: leave out the other option")
+    if named is not None:
+        return (Part(named),)
+    return (Part.OBJECTS,) if is_of_one else (Part.EVENTS, Part.OBJECTS)
 
 
 def _run_schedule(settings: Settings) -> int:

@@ -58,6 +58,7 @@ def compare_events(course: Course) -> PartEnded:
     )
     for page in walk.pages():
         comparison.take(page.objects, page.response.at, walk.save, by_day=True)
+    course.run.requests += comparison.api.sent
     if course.is_stopping():
         raise Interrupted
     unread = tuple(f"{each.list}: {each.reason}" for each in walk.unread)

@@ -14,10 +14,12 @@ from sqlalchemy.engine import Connection, Engine
 
 from models.tables import StripeRun, StripeRunDifference
 from ops.errors import CommandFailed
+from ops.reconcile.agree import agree
 from ops.reconcile.course import Course, PartEnded, Wish
 from ops.reconcile.events import compare_events, compare_undelivered
+from ops.reconcile.objects import compare_objects, scope_of
 from ops.reconcile.servers import Servers
-from ops.reconcile.statement import EventStatement, statement_of_events
+from ops.reconcile.statement import Statement, statement_of_events
 from ops.stripe_runs.runs import OpenRun, RunRequest, begin
 from ops.terminal.interrupt import Interrupted
 from runtime.reconciling import Part
@@ -27,6 +29,7 @@ from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiLimited, BudgetAwa
 PARTS: Final[Mapping[Part, Callable[[Course], PartEnded]]] = {
     Part.UNDELIVERED: compare_undelivered,
     Part.EVENTS: compare_events,
+    Part.OBJECTS: compare_objects,
 }
 """How each part is compared, in the order in which a run does it."""
 
@@ -52,7 +55,7 @@ def reconcile_account(
     rate: float,
     report: Callable[[str, int], None],
     tell: Callable[[str], None],
-) -> tuple[int, EventStatement]:
+) -> tuple[int, Statement]:
     """Compare one account and mode, and return the run and its statement.
 
     ``rate`` is in requests a second.
@@ -111,7 +114,7 @@ def _ended(engine: Engine, run: OpenRun) -> Iterator[None]:
         raise
 
 
-def _end(course: Course, compared: Mapping[Part, PartEnded]) -> EventStatement:
+def _end(course: Course, compared: Mapping[Part, PartEnded]) -> Statement:
     """Store and return the statement.
 
     Raises:
@@ -129,7 +132,9 @@ def _end(course: Course, compared: Mapping[Part, PartEnded]) -> EventStatement:
 
 def _statement(
     connection: Connection, course: Course, compared: Mapping[Part, PartEnded]
-) -> EventStatement:
+) -> Statement:
+    if Part.OBJECTS in compared:
+        return agree(connection, course, scope_of(course), compared)
     ((part, ended),) = compared.items()
     return statement_of_events(connection, course, part, ended)
 

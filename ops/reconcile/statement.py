@@ -6,6 +6,7 @@ Both are kept in the row of the run, and every place that shows one says the sam
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
@@ -14,6 +15,17 @@ from ops.reconcile.differences import DifferenceClass, DifferenceState, count_di
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Json
 from runtime.reconciling import Part
+
+
+class Statement(Protocol):
+    """What a run ended in, of events alone or of objects as well."""
+
+    @property
+    def sentence(self) -> str:
+        """The statement in words."""
+
+    def document(self) -> dict[str, Json]:
+        """Return it as JSON values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

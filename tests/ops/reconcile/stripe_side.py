@@ -1,7 +1,7 @@
 """A deployment and a Stripe that knows events of its own, which a test compares."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from ops.reconcile.course import Wish
 from ops.reconcile.differences import Difference, read_differences
 from ops.reconcile.run import reconcile_account
 from ops.reconcile.servers import Servers
-from ops.reconcile.statement import EventStatement
+from ops.reconcile.statement import Statement
 from ops.samples.scenario import Event
 from runtime.reconciling import Part
 from runtime.settings import Settings
@@ -34,7 +34,7 @@ class BothSides:
     api: FakeApi
     settings: Settings
     told: list[str] = field(default_factory=list)
-    stopping: bool = False
+    is_stopping: Callable[[], bool] = lambda: False
 
     def happen(self, *events: Event) -> None:
         """Let events happen at Stripe; none is delivered."""
@@ -49,12 +49,12 @@ class BothSides:
             publish=lambda _: True,
             make_api=lambda: make_api(self.settings),
             wait=self.floor.work,
-            is_stopping=lambda: self.stopping,
+            is_stopping=self.is_stopping,
         )
 
     def reconcile(
         self, *, apply: bool = False, account: ApiAccount = OWN, **given: Any
-    ) -> tuple[int, EventStatement]:
+    ) -> tuple[int, Statement]:
         """Compare events; workers run while something waits for them."""
         given.setdefault("parts", (Part.EVENTS,))
         wish = Wish(actor="ada", reason="a test", applies_events=apply, **given)
