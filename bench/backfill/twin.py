@@ -15,9 +15,8 @@ from runtime.ledger.record import Ledger
 _AT_ONCE: Final = 100
 
 
-def hear(engine: Engine, bodies: Iterable[bytes]) -> int:
-    """Record events as workers do, and return how many."""
-    accounts = frozenset[str]()
+def hear(engine: Engine, bodies: Iterable[bytes], *, accounts: frozenset[str] = frozenset()) -> int:
+    """Record events as workers do, and return how many; ``accounts`` are the connected ones."""
     ledger = Ledger(engine, livemode="any", accounts=accounts, deciding_seconds=inf)
     heard = 0
     for some in chunks(bodies, _AT_ONCE):

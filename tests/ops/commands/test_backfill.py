@@ -22,7 +22,7 @@ from runtime.ledger import catalogues
 from runtime.plans_file import read_plans_text
 from tests.ops.conftest import Paidup
 from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
-from tests.stripe.refusals import StripeRefusal
+from tests.stripe.keys import RIGHTS, ApiKey
 from tests.stripe.server import KEY, FakeApi, serving
 from tests.workers.waiting import until
 
@@ -87,6 +87,15 @@ def with_plans(url: str, company: Company) -> Engine:
     plans = read_plans_text(plans_text(company.document))
     catalogues.install_first(engine, plans, actor="tests", reason="tests")
     return engine
+
+
+@pytest.fixture
+def connected(adopting: Adopting) -> Company:
+    """A smaller company, in an account that is connected to ours."""
+    plan = CompanyPlan(subscribers=5, months=2, now=NOW, seed="2", connected=CONNECTED)
+    company = build_company(plan)
+    adopting.api.others.append(company.stripe)
+    return company
 
 
 @pytest.fixture
@@ -175,29 +184,36 @@ def test_webhooks_may_flow_meanwhile(adopting: Adopting, twin: Engine, paidup: P
     assert [*differences(adopting.engine, twin)] == []
 
 
-def test_a_connected_account_is_a_run_of_its_own(
-    adopting: Adopting, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+def test_each_account_is_a_run_of_its_own(
+    adopting: Adopting,
+    twin: Engine,
+    connected: Company,
+    paidup: Paidup,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PAIDUP_CONNECT_ACCOUNTS", CONNECTED)
+    bodies = [event.delivery().body for event in connected.events()]
+    hear(twin, bodies, accounts=frozenset({CONNECTED}))
+
+    document = json.loads(paidup("backfill", "--json", *WHY))
+
+    realms = ["test", f"test/{CONNECTED}"]
+    assert [each["realm"] for each in document["plans"]] == realms
+    assert [each["realm"] for each in document["accounts"]] == realms
+    assert all(each["whole"] for each in document["accounts"])
+    assert adopting.scalars("SELECT realm FROM stripe_runs ORDER BY id") == realms
+    assert [*differences(adopting.engine, twin)] == []
+
+
+def test_one_account_can_be_read_alone(
+    adopting: Adopting, connected: Company, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PAIDUP_CONNECT_ACCOUNTS", CONNECTED)
 
     paidup("backfill", "--account", CONNECTED, *WHY)
 
-    headers = {each.headers.get("Stripe-Account") for each in adopting.api.asked}
-    assert headers == {CONNECTED}
+    assert {each.headers.get("Stripe-Account") for each in adopting.api.asked} == {CONNECTED}
     assert adopting.scalars("SELECT DISTINCT realm FROM payments") == [f"test/{CONNECTED}"]
-    assert adopting.scalars("SELECT realm FROM stripe_runs") == [f"test/{CONNECTED}"]
-
-
-def test_all_accounts_are_read_one_after_the_other(
-    adopting: Adopting, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PAIDUP_CONNECT_ACCOUNTS", CONNECTED)
-
-    document = json.loads(paidup("backfill", "--json", *WHY))
-
-    assert [each["realm"] for each in document["plans"]] == ["test", f"test/{CONNECTED}"]
-    assert [each["realm"] for each in document["accounts"]] == ["test", f"test/{CONNECTED}"]
-    assert all(each["whole"] for each in document["accounts"])
 
 
 def test_an_account_that_is_not_listed_is_refused(adopting: Adopting, paidup: Paidup) -> None:
@@ -210,19 +226,9 @@ def test_an_account_that_is_not_listed_is_refused(adopting: Adopting, paidup: Pa
 def test_a_right_that_the_key_lacks_is_named_and_the_rest_is_read(
     adopting: Adopting, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    respond = adopting.company.stripe.respond
-
-    def refuse(request: str, asked: Any) -> Any:
-        if request.startswith("/v1/disputes"):
-            raise StripeRefusal(
-                403,
-                "The provided key 'rk_test_*********own' does not have the required permissions for"
-                " this endpoint on account 'acct_1Own'. Having the 'rak_dispute_read' permission"
-                " would allow this request to continue.",
-            )
-        return respond(request, asked)
-
-    monkeypatch.setattr(adopting.company.stripe, "respond", refuse)
+    rights = frozenset(f"{each}_read" for each in RIGHTS.values() if each != "dispute")
+    adopting.api.keys.append(ApiKey("rk_test_restricted", rights))
+    monkeypatch.setenv("STRIPE_API_KEY", "rk_test_restricted")
 
     document = json.loads(paidup("backfill", "--json", *WHY, code=1))
 
