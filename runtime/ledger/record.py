@@ -181,12 +181,13 @@ class Ledger:
         observed: Sequence[ObservedObject],
         cause: ObserveCause,
         then: Callable[[Connection], None] = lambda _: None,
-        tell: Callable[[Sequence[ObservedChange]], None] = lambda _: None,
+        refuse: Callable[[Sequence[ObservedChange]], None] = lambda _: None,
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``then`` may write more in the same transaction. Any exception means that nothing was
-        written.
+        ``refuse`` is told what follows, and told again if the transaction is tried again; it may
+        raise because of it. ``then`` may write more in the same transaction, after that. Any
+        exception means that nothing was written.
 
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
@@ -197,7 +198,7 @@ class Ledger:
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.begin() as connection:
                 decided = decide_observed(connection, prepared, self._catalogues, request)
-                tell(decided.changes)
+                refuse(decided.changes)
                 then(connection)
                 write_observed(connection, decided, cause)
                 return list(decided.changes)
