@@ -4,7 +4,7 @@
 local ACCOUNT = ARGV[2]
 local BUDGET, SENT = named('stripe:budget:' .. ACCOUNT), named('stripe:sent:' .. ACCOUNT)
 local ACCOUNTS, RESULTS = named('stripe:accounts'), named('stripe:results')
-local MAX_SLOWED, DAY_MS, DAYS_KEPT = 3, 86400000, 31
+local MAX_SLOWED, DAY_LENGTH, DAYS_KEPT = 3, 86400000, 31
 
 -- With its fraction: at 25 requests a second, whole milliseconds would lose one in a hundred.
 local now = clock[1] * 1000 + clock[2] / 1000

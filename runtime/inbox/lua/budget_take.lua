@@ -45,7 +45,7 @@ if bulk then
   note_time('bulk', now + wait + own_gap)
 end
 if ARGV[8] == 'read' then
-  local day = math.floor(NOW / DAY_MS)
+  local day = math.floor(NOW / DAY_LENGTH)
   if call('HINCRBY', SENT, day, 1) == 1 then
     call('SADD', ACCOUNTS, ACCOUNT)
     for _, field in ipairs(call('HKEYS', SENT)) do
