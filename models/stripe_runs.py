@@ -86,6 +86,20 @@ class StripeRunRange(Base):
     done: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
+class StripeRunPage(Base):
+    """What one page of objects showed to a reconciliation, until the run ends.
+
+    ``names`` are the ids on it, ``totals`` the money on it by currency, day and status.
+    """
+
+    __tablename__ = "stripe_run_pages"
+
+    run: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    page: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    names: Mapped[list[str]]
+    totals: Mapped[list[Any]]
+
+
 class StripeRunDifference(Base):
     """A difference that a reconciliation found between Stripe and us.
 

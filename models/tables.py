@@ -29,9 +29,16 @@ from models.projected import (
     StoredSubscription,
     UserEntitlement,
 )
+from models.schema_release import SchemaRelease
 from models.search_terms import SearchTerm
 from models.statements import StoredStatement
-from models.stripe_runs import ReconciledDay, StripeRun, StripeRunDifference, StripeRunRange
+from models.stripe_runs import (
+    ReconciledDay,
+    StripeRun,
+    StripeRunDifference,
+    StripeRunPage,
+    StripeRunRange,
+)
 from models.user_versions import UserVersion
 
 metadata = Base.metadata
@@ -110,6 +117,7 @@ __all__ = [
     "Party",
     "PaymentEvent",
     "ReconciledDay",
+    "SchemaRelease",
     "SearchTerm",
     "StoredCatalogue",
     "StoredCustomer",
@@ -122,6 +130,7 @@ __all__ = [
     "StripeEvent",
     "StripeRun",
     "StripeRunDifference",
+    "StripeRunPage",
     "StripeRunRange",
     "UserEntitlement",
     "UserVersion",

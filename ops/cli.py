@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = {
     "replay": "Replay events through the inbox.",
     "jobs": "List, approve and run bulk actions.",
     "rebuild": "Recompute rows from stored facts.",
+    "reconcile": "Compare with Stripe, and repair.",
     "audit": "List the audit log.",
     "compare": "Compare with what your application grants.",
     "export": "Write access, payments and audit.",

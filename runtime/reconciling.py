@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -68,21 +68,21 @@ class PastRuns:
     by_loop: Mapping[Loop, LoopRuns] = field(default_factory=dict)
     events_doubtful_at: datetime | None = None
     objects_doubtful_at: datetime | None = None
-    unfinished: bool = False
-    """A run that nobody works on was not ended: its process was killed."""
+    unfinished: tuple[Loop, ...] = ()
+    """Loops of which a run was killed, and nobody works on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
     """What the newest whole runs found and what stands, for metrics, `status` and `doctor`."""
 
-    differences: Mapping[str, int]
+    differences: Mapping[str, int] = field(default_factory=dict)
     """How many stand or are left to a person, by class; every class is there."""
-    put_in: int
+    put_in: int = 0
     """Missing events that were put in within the last day."""
-    agreed_at: datetime | None
+    agreed_at: datetime | None = None
     """The beginning of the newest comparison of objects that found both sides agree."""
-    runs_at: Mapping[str, datetime]
+    runs_at: Mapping[str, datetime] = field(default_factory=dict)
     """The beginning of the newest whole run by part, of the account that is furthest behind."""
 
     @property
@@ -109,12 +109,12 @@ def realms_of(settings: Settings) -> tuple[Realm, ...]:
 
 
 def loops_due(realms: Iterable[Realm], past: PastRuns, now: datetime) -> tuple[Loop, ...]:
-    """Return the loops to run now, the cheapest first."""
+    """Return the loops to run now, the cheapest first; one that was killed goes on at once."""
     return tuple(
         loop
         for part in Part
         for realm in realms
-        if _is_due(loop := Loop(realm=realm, part=part), past, now)
+        if (loop := Loop(realm=realm, part=part)) in past.unfinished or _is_due(loop, past, now)
     )
 
 
@@ -158,12 +158,15 @@ def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
         )
         for row in connection.execute(_RUNS)
     }
-    doubts = connection.execute(_DOUBTS, {"type": GENERATED_LATE, "lease": lease}).one()
+    doubts = connection.execute(_DOUBTS, {"type": GENERATED_LATE}).one()
     return PastRuns(
         by_loop=runs,
         events_doubtful_at=_newest(doubts.lost_at, doubts.healthy_at, doubts.filled_at),
         objects_doubtful_at=_newest(doubts.healthy_at, doubts.filled_at),
-        unfinished=doubts.unfinished,
+        unfinished=tuple(
+            Loop(realm=Realm(row.realm), part=Part(row.part))
+            for row in connection.execute(_UNFINISHED, {"lease": lease})
+        ),
     )
 
 
@@ -179,6 +182,14 @@ def read_disagreement(connection: Connection) -> Disagreement:
         agreed_at=agreed.agreed_at,
         runs_at=newest,
     )
+
+
+def due_now(connection: Connection, settings: Settings, *, lease: timedelta) -> tuple[Loop, ...]:
+    """Return the loops of the schedule that are due by the database's clock; none without one."""
+    if not settings.reconciles:
+        return ()
+    now = connection.execute(sa.select(sa.func.now())).scalar_one()
+    return loops_due(realms_of(settings), read_past_runs(connection, lease=lease), now)
 
 
 def _newest(*times: datetime | None) -> datetime | None:
@@ -211,10 +222,15 @@ _DOUBTS: Final = _text(
     "SELECT (SELECT max(noticed_at) FROM data_losses WHERE closed_at IS NULL) AS lost_at,"
     " (SELECT max(applied_at) FROM stripe_events WHERE type = :type) AS healthy_at,"
     " (SELECT max(ended_at) FROM stripe_runs WHERE kind = 'backfill' AND state = 'done'"
-    "  AND started_at > now() - REMEMBERED) AS filled_at,"
-    " EXISTS (SELECT FROM stripe_runs WHERE kind = 'reconcile' AND state = 'running'"
-    "  AND said @> '{\"scheduled\": true}'"
-    "  AND (owner IS NULL OR heartbeat_at < now() - CAST(:lease AS interval))) AS unfinished"
+    "  AND started_at > now() - REMEMBERED) AS filled_at"
+)
+
+_UNFINISHED: Final = _text(
+    "SELECT DISTINCT run.realm, named.part"
+    " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
+    " WHERE run.kind = 'reconcile' AND run.state = 'running'"
+    " AND run.said @> '{\"scheduled\": true}'"
+    " AND (run.owner IS NULL OR run.heartbeat_at < now() - CAST(:lease AS interval))"
 )
 
 _DIFFERENCES: Final = _text(
@@ -249,21 +265,3 @@ _AGREED: Final = _text(
     " (SELECT count(DISTINCT name) FROM stripe_run_differences WHERE state = 'repaired'"
     "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in"
 )
-
-
-def due_now(connection: Connection, settings: Settings, *, lease: timedelta) -> tuple[Loop, ...]:
-    """Return the loops of the schedule that are due by the database's clock; none without one."""
-    if not settings.reconciles:
-        return ()
-    now = connection.execute(sa.select(sa.func.now())).scalar_one()
-    return loops_due(realms_of(settings), read_past_runs(connection, lease=lease), now)
-
-
-def to_document(found: Disagreement) -> dict[str, Any]:
-    """Return it as JSON values for `status --json`."""
-    return {
-        "differences": dict(found.differences),
-        "put_in_within_a_day": found.put_in,
-        "agreed_at": found.agreed_at.isoformat() if found.agreed_at else None,
-        "runs_at": {part: at.isoformat() for part, at in found.runs_at.items()},
-    }

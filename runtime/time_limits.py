@@ -563,6 +563,10 @@ BULK_LOOK_SECONDS: Final = 0.5
 BULK_AGAIN_SECONDS: Final = 5.0
 """Until the process of a plan that ended at once is started again."""
 
+RECONCILE_LOOK_SECONDS: Final = 60.0
+"""Between two looks of the supervisor for a comparison with Stripe that is due: the shortest turn
+of the schedule is half an hour."""
+
 # Runs that ask Stripe about much ----------------------------------------------------------------
 
 STRIPE_RUN_LEASE_SECONDS: Final = 30.0

@@ -1,14 +1,15 @@
 """The days of Stripe's event list in PostgreSQL, as they were read last."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from billing.ids import Realm
 from models.tables import ReconciledDay
 from ops.reconcile.event_days import KnownDay
-from runtime.ledger.bulk import insert_rows
 
 
 def read_days(connection: Connection, realm: Realm) -> tuple[KnownDay, ...]:
@@ -47,4 +48,15 @@ def write_days(connection: Connection, realm: Realm, days: Iterable[KnownDay]) -
         }
         for each in days
     ]
-    insert_rows(connection, ReconciledDay, rows, conflict="replace")
+    if rows:
+        connection.execute(_WRITE, rows)
+
+
+def _write() -> postgresql.Insert:
+    insert = postgresql.insert(ReconciledDay.__table__)  # type: ignore[arg-type]
+    kept = {"realm", "day"}
+    renewed = {each.name: each for each in insert.excluded if each.name not in kept}
+    return insert.on_conflict_do_update(index_elements=["realm", "day"], set_=renewed)
+
+
+_WRITE: Final = _write()

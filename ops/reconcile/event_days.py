@@ -12,7 +12,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import Final
 
-from ops.stripe_runs.lists import EVENTS_KEPT_DAYS, Span
+from ops.stripe_runs.lists import Span
+
+KEPT_DAYS: Final = 30
+"""Stripe lists events for this long, at least: https://docs.stripe.com/api/events."""
 
 LATE: Final = timedelta(hours=24)
 """An event may be listed so long after it was created; no day is closed earlier after its end."""
@@ -122,7 +125,7 @@ def next_known(day: date, read: DayRead, before: KnownDay | None, began_at: date
 
 
 def _oldest_kept(now: datetime) -> date:
-    return now.date() - EVENTS_KEPT_DAYS * _ONE_DAY
+    return now.date() - KEPT_DAYS * _ONE_DAY
 
 
 def _second(day: date) -> int:

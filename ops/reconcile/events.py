@@ -6,20 +6,21 @@ would save the pages of what nothing reads, which is little where subscriptions 
 day's digest stays the same when a release reads more types.
 """
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from ops.reconcile.course import Course, PartEnded
 from ops.reconcile.day_store import read_days, write_days
 from ops.reconcile.event_comparison import EventComparison
 from ops.reconcile.event_days import KnownDay, days_to_read, next_known, read_day, spans_of
-from ops.stripe_runs.lists import EVENTS, Place, Span, page_request
+from ops.stripe_runs.lists import EVENTS, Span, page_request
 from ops.stripe_runs.pages import read_page
 from ops.stripe_runs.walk import ListReading, Walk
 from ops.terminal.interrupt import Interrupted
 
-UNDELIVERED: Final = EVENTS.where(delivery_success="false")
+UNDELIVERED: Final = EVENTS.where(("delivery_success", "false"))
 """The events that Stripe could not deliver to each endpoint that wants them, or not yet."""
 
 LOOK_BACK: Final = timedelta(hours=26)
@@ -50,13 +51,14 @@ def compare_events(course: Course) -> PartEnded:
     walk = Walk(
         course.engine,
         course.run,
-        [ListReading(list=EVENTS, spans=spans)],
+        [ListReading(list=EVENTS, spans=_until_now(spans, began_at))],
         make_api=course.make_api,
         account=course.account,
         is_stopping=course.is_stopping,
     )
     for page in walk.pages():
         comparison.take(page.objects, page.response.at, walk.save, by_day=True)
+    course.run.requests += comparison.api.sent
     if course.is_stopping():
         raise Interrupted
     unread = tuple(f"{each.list}: {each.reason}" for each in walk.unread)
@@ -76,15 +78,25 @@ def compare_undelivered(course: Course) -> PartEnded:
     """
     comparison = EventComparison(course)
     span = Span(oldest=int((course.run.started_at - LOOK_BACK).timestamp()))
-    place = Place(span=span)
+    after: str | None = None
     for _ in range(MOST_PAGES):
-        response = comparison.api.ask(page_request(UNDELIVERED, place))
+        response = comparison.api.ask(page_request(UNDELIVERED, span, after=after))
         page = read_page(UNDELIVERED, 0, response)
         comparison.take(page.objects, response.at, comparison.beat, by_day=False)
         if not page.has_more:
             return comparison.ended()
-        place = Place(span=span, after=str(page.objects[-1]["id"]))
+        after = str(page.objects[-1]["id"])
     return comparison.ended(not_compared=(MORE,))
+
+
+def _until_now(spans: Sequence[Span], now: datetime) -> tuple[Span, ...]:
+    """Return the spans; the walk itself finds the end of one that has not ended yet."""
+    return tuple(
+        replace(each, newest=None)
+        if each.newest is not None and each.newest >= now.timestamp()
+        else each
+        for each in spans
+    )
 
 
 def _remember(course: Course, days: Iterable[date], known: Iterable[KnownDay]) -> None:

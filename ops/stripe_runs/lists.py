@@ -12,6 +12,9 @@ from urllib.parse import quote
 from billing.facts import Kind
 from billing.families import FAMILIES
 
+EVENTS_KEPT_DAYS: Final = 30
+"""Stripe lists events for at least so long: https://docs.stripe.com/api/events."""
+
 PAGE_SIZE: Final = 100
 """The most objects that Stripe puts into one page."""
 
@@ -50,6 +53,10 @@ class Span:
 
     oldest: int | None = None
     newest: int | None = None
+
+
+EVERYTHING: Final = Span()
+"""The span of every object of a list."""
 
 
 def _list(name: str, kind: Kind, path: str, *query: str, of: str | None = "customer") -> StripeList:

@@ -19,12 +19,12 @@ Key = tuple[str, int]
 class OpenParts:
     """The parts of one walk; safe to use from several threads."""
 
-    def __init__(self, parts: Iterable[Part], stripe_now: int) -> None:
+    def __init__(self, parts: Iterable[Part], stripe_now: int, stored: Iterable[Part] = ()) -> None:
         self._changed = threading.Condition()
         self._read = {_key(part): part for part in parts}
         self._taken = dict(self._read)
-        self._stored: dict[Key, Part] = {}
-        self._to_store: dict[Key, Part] = {}
+        self._stored = {_key(part): part for part in stored}
+        self._to_store = dict(self._stored)
         self._owned: set[Key] = set()
         self._failed: set[Key] = set()
         self._stripe_now = stripe_now

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final
 
 from sqlalchemy import Connection, Engine
@@ -67,6 +68,18 @@ class _Fetched:
 
     page: ListPage
     part: Part
+
+
+def _first_parts(reading: ListReading, now: int) -> Iterator[Part]:
+    """Yield the parts of a list that nobody began to read: its spans, and each one's live edge."""
+    positions = count()
+    for span in reading.spans:
+        ends = span.newest is not None or not reading.list.has_created
+        history = span if ends else Span(oldest=span.oldest, newest=now)
+        yield Part(list=reading.list.name, position=next(positions), span=history)
+        if not ends:
+            edge = Span(oldest=now + 1)
+            yield Part(list=reading.list.name, position=next(positions), span=edge, waits=True)
 
 
 class _Stopped(Exception):
@@ -156,33 +169,20 @@ class Walk:
 
         One request asks for the time by Stripe's clock, and shows whether the key is good.
         """
-        first = next(iter(self._readings.values())).list
-        answer = self._patient_api().ask(page_request(first, Span(), size=1))
+        some_list = next(iter(self._readings.values())).list
+        answer = self._patient_api().ask(page_request(some_list, Span(), size=1))
         now = int(answer.at.timestamp()) - STRIPE_SETTLE_SECONDS
         with self._engine.connect() as connection:
-            stored = load_parts(connection, self._run.id)
-        # Another walk of the same run may have read other lists.
-        stored = [part for part in stored if part.list in self._readings]
-        if not stored:
-            return OpenParts(self._first_parts(now), now)
-        parts = OpenParts([self._as_open(part) for part in stored], now)
-        parts.to_store()
-        parts.stored()
-        return parts
-
-    def _first_parts(self, now: int) -> Iterator[Part]:
-        for name, reading in self._readings.items():
-            position = 0
-            for span in reading.spans:
-                ends = span.newest is not None or not reading.list.has_created
-                newest = span.newest if ends else now
-                history = Span(oldest=span.oldest, newest=newest)
-                yield Part(list=name, position=position, span=history)
-                position += 1
-                if not ends:
-                    edge = Span(oldest=now + 1)
-                    yield Part(list=name, position=position, span=edge, waits=True)
-                    position += 1
+            of_run = load_parts(connection, self._run.id)
+        stored = [self._as_open(part) for part in of_run if part.list in self._readings]
+        begun = {part.list for part in stored}
+        first = [
+            part
+            for name, reading in self._readings.items()
+            if name not in begun
+            for part in _first_parts(reading, now)
+        ]
+        return OpenParts([*stored, *first], now, stored=stored)
 
     def _as_open(self, part: Part) -> Part:
         """Return a stored part; the live edge has no newest second until it is read."""
@@ -221,6 +221,7 @@ class Walk:
         """Let every reader end after its request; a page that was not taken is read again later."""
         self._stop.set()
         self._parts.stop()
+        self._run.requests = self.requests
         until = time.monotonic() + THREAD_STOP_SECONDS
         for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))

@@ -33,7 +33,7 @@ from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
 from runtime.ledger.locks import secure
-from runtime.ledger.observed import store_observations
+from runtime.ledger.observed import observation_of, store_observations
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Scope
 from runtime.ledger.write import ChangeCause, PendingWrites, write
@@ -115,21 +115,28 @@ class DecidedObjects:
     ends: Mapping[PartyId, PartyId]
 
 
-def prepare_observed(observed: Iterable[ObservedObject], scope: Scope) -> list[PreparedObject]:
-    """Read every object.
+def prepare_observed(observed: ObservedObject, scope: Scope) -> PreparedObject:
+    """Read an object.
 
     Raises:
-        RealmExcluded: the account or the mode of one of them does not count.
+        RealmExcluded: its account or its mode does not count.
     """
-    return [_prepare(each, scope) for each in observed]
-
-
-def _prepare(observed: ObservedObject, scope: Scope) -> PreparedObject:
     if not scope.counts(observed.realm):
         raise RealmExcluded(observed.realm)
     facts = read_unasked(observed.realm, observed.observation)
     terms = terms_shown((observed.observation,)) if facts else frozenset[Term]()
     return PreparedObject(observed=observed, facts=facts, terms=terms)
+
+
+def load_unasked(connection: Connection, ids: Sequence[str]) -> Iterator[ObservedObject]:
+    """Yield those of these observations that no event asked for, in the order of their ids."""
+    for row in connection.execute(_UNASKED, {"ids": list(ids)}):
+        yield ObservedObject(realm=Realm(row.realm), observation=observation_of(row))
+
+
+_UNASKED = text(
+    "SELECT * FROM api_observations WHERE id = ANY(:ids) AND event_id IS NULL ORDER BY id"
+)
 
 
 def decide_observed(

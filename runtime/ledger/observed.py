@@ -60,7 +60,7 @@ def load_observations(connection: Connection, event_ids: Sequence[str]) -> dict[
     found: dict[str, Observations] = {}
     for row in connection.execute(_OBSERVATIONS, {"ids": list(event_ids)}):
         found[row.event_id] = found.get(row.event_id, ()) + (
-            () if row.id is None else (_observation(row),)
+            () if row.id is None else (observation_of(row),)
         )
     return found
 
@@ -94,7 +94,8 @@ def _reads_stored(delivery: Delivery) -> bool:
     return delivery.replayed and delivery.observations is None
 
 
-def _observation(row: Any) -> ApiObservation:
+def observation_of(row: Any) -> ApiObservation:
+    """Return the observation of a stored row."""
     return ApiObservation(
         family=row.family,
         object_id=row.object_id,

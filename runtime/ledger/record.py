@@ -185,15 +185,14 @@ class Ledger:
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``then`` may write more in the same transaction; ``tell`` is told before it what follows,
-        and told again if the transaction is tried again. Any exception means that nothing was
+        ``then`` may write more in the same transaction. Any exception means that nothing was
         written.
 
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
             ObservationTaken: Stripe showed one of them differently within one second; ask again.
         """
-        prepared = prepare_observed(observed, self._scope)
+        prepared = [prepare_observed(each, self._scope) for each in observed]
 
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.begin() as connection:
@@ -211,7 +210,7 @@ class Ledger:
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
         """
-        prepared = prepare_observed(observed, self._scope)
+        prepared = [prepare_observed(each, self._scope) for each in observed]
 
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.connect() as connection:

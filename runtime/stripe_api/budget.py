@@ -46,7 +46,9 @@ BULK: Final = frozenset({"backfill", "reconcile"})
 
 _GO: Final = 0
 _LIMITED: Final = 2
-_ID: Final = re.compile(r"/[a-z]+_[A-Za-z0-9_]+(?=/|$)")
+_NAME: Final = re.compile(r"v[0-9]|[a-z_]+")
+"""A part of a path that is no id: ids have digits or capital letters."""
+
 _KNOWN_RESULTS: Final[dict[type[ApiFailure], str]] = {
     ApiLimited: "limited",
     ApiAway: "away",
@@ -169,7 +171,8 @@ class _Shared:
 
 def endpoint_of(request: str) -> str:
     """Return the path of a request without its query, and with no id: Stripe's endpoint."""
-    return _ID.sub("/:id", urlsplit(request).path)
+    parts = urlsplit(request).path.strip("/").split("/")
+    return "/" + "/".join(part if _NAME.fullmatch(part) else ":id" for part in parts)
 
 
 def _result(result: ApiResponse | ApiFailure) -> str:

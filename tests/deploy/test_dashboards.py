@@ -34,7 +34,9 @@ def document_of(dashboard: GrafanaDashboard) -> Any:
 def served() -> set[str]:
     """Return the names of all families that a process of Paidup may serve."""
     known: dict[str, Any] = {field.name: 0 for field in fields(SharedState)}
-    state = SharedState(**known | {"unsold": {"no_user": 1}, "fault_of_surroundings": ""})
+    labelled = ("unsold", "reconcile_differences", "reconcile_runs_at")
+    known |= dict.fromkeys(labelled, {"label": 1}) | {"fault_of_surroundings": ""}
+    state = SharedState(**known)
     families = [
         *build_metrics(
             secrets=["a"], event_types=["invoice.paid"], tokens=["b"]

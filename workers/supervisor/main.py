@@ -59,6 +59,7 @@ from runtime.time_limits import (
     GRACE_SECONDS,
     HISTORY_REDIS_SECONDS,
     POOL_LOOK_SECONDS,
+    RECONCILE_LOOK_SECONDS,
     SUPERVISOR_REDIS_SECONDS,
     THREAD_STOP_SECONDS,
 )
@@ -79,6 +80,7 @@ from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.periodic_jobs import PeriodicJobs
 from workers.supervisor.plan_bootstrap import PlanBootstrap
+from workers.supervisor.reconcile_process import ReconcileProcess
 from workers.supervisor.shared_state import (
     DatabaseStateCache,
     SharedStateReader,
@@ -168,7 +170,8 @@ class Supervisor:
 
     def _own_processes(self) -> tuple[int | None, ...]:
         pools = (self._pool, self._fetch_pool, self._fallback)
-        return (*(pool.pid for pool in pools if pool is not None), *self._jobs.pids)
+        running = (pool.pid for pool in pools if pool is not None)
+        return (*running, *self._jobs.pids, *self._reconcile.pids)
 
     def _connect(self) -> None:
         """Build clients and engines; none connects yet, so servers may start later."""
@@ -208,6 +211,7 @@ class Supervisor:
         self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
         self._archive_updates = self._make_archive_updates()
         self._jobs = JobProcesses(engine, lambda: self._leads, time.monotonic)
+        self._reconcile = ReconcileProcess(engine, self._settings, lambda: self._leads)
         self._data_watch = self._make_data_watch(metrics)
         self._database_state = DatabaseStateCache(
             partial(read_database_state, engine, reconciles=self._settings.reconciles)
@@ -329,6 +333,7 @@ class Supervisor:
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
             PeriodicJobs((self._jobs.keep_running,), BULK_LOOK_SECONDS, "job-processes"),
+            PeriodicJobs((self._reconcile.start_if_due,), RECONCILE_LOOK_SECONDS, "reconcile"),
             PeriodicJobs((self._facts_upgrade.run_if_due,), name="facts-upgrade"),
             PeriodicJobs(
                 (self._archive_updates.run_if_due,),
@@ -383,6 +388,7 @@ class Supervisor:
         for thread in threads:
             thread.join(THREAD_STOP_SECONDS)
         self._jobs.stop(THREAD_STOP_SECONDS)
+        self._reconcile.stop(THREAD_STOP_SECONDS)
         # After the pools, so that the changes of their last batches are published too.
         self._numbering.ask_to_stop()
         self._numbering.join(THREAD_STOP_SECONDS)

@@ -20,9 +20,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 def even(number: int, *, since: int = 30 * 86_400) -> list[tuple[int, str]]:
     """Return events that came evenly over a span until now."""
-    return [
-        (NOW - 10 - since + since * each // number, f"evt_{each}") for each in range(number)
-    ]
+    return [(NOW - 10 - since + since * each // number, f"evt_{each}") for each in range(number)]
 
 
 def test_every_object_is_stored_once_with_few_requests(engine: Engine) -> None:
@@ -33,4 +31,4 @@ def test_every_object_is_stored_once_with_few_requests(engine: Engine) -> None:
 
     assert sorted(found) == sorted(name for _, name in listed.objects)
     assert walk.requests == len(listed.asked) <= 50 * 1.5
-    print(len(listed.asked), [ (p.pages,p.objects) for p in walk.progress()])
+    print(len(listed.asked), [(p.pages, p.objects) for p in walk.progress()])

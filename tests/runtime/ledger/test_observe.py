@@ -1,17 +1,16 @@
 """Record objects that Stripe's API showed for no event, as a backfill and a reconciliation do."""
 
-import json
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DataError
 
-from billing.fetching.observations import ApiObservation
 from billing.fetching.record import FetchTarget
-from billing.ids import Realm, realm_of
+from billing.ids import Realm
+from ops.samples.scenario import DAY
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
-from runtime.ledger.observe import ObserveCause, ObservedChange, ObservedObject
+from runtime.ledger.observe import ObservedChange, ObservedObject
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import (
     NOW,
@@ -20,47 +19,13 @@ from tests.runtime.ledger.delivery_builders import (
     delivery,
     event,
     intent,
+    refunded,
     rows,
 )
+from tests.runtime.ledger.observation_builders import BY_ADA, TEST, gone, seen, subscription
 from tests.stripe_account import moment
 
 pytestmark = pytest.mark.servers
-
-TEST = realm_of(None, livemode=False)
-BY_ADA = ObserveCause(actor="ada", origin="backfill", reason="we adopt Paidup")
-
-
-def subscription(status: str = "active", **given: Any) -> dict[str, Any]:
-    items = {"data": [{"id": "si_1", "price": {"id": "price_premium_monthly"}, "quantity": 1}]}
-    stated = {"id": "sub_1", "object": "subscription", "customer": "cus_1", "items": items}
-    return {**stated, "status": status, "metadata": {"user_id": "usr_1"}, **given}
-
-
-def seen(stated: dict[str, Any], *, at: int = NOW, realm: Realm = TEST) -> ObservedObject:
-    return ObservedObject(
-        realm=realm,
-        observation=ApiObservation(
-            family=stated["object"],
-            object_id=stated["id"],
-            asked_at=moment(at),
-            api_version="2026-10-28.endive",
-            gone=False,
-            payload=json.dumps(stated),
-        ),
-    )
-
-
-def gone(family: str, object_id: str, *, at: int = NOW) -> ObservedObject:
-    error = json.dumps({"error": {"code": "resource_missing"}})
-    observation = ApiObservation(
-        family=family,
-        object_id=object_id,
-        asked_at=moment(at),
-        api_version=None,
-        gone=True,
-        payload=error,
-    )
-    return ObservedObject(realm=TEST, observation=observation)
 
 
 def updated(status: str, *, at: int = NOW) -> bytes:
@@ -295,3 +260,43 @@ def test_a_listed_account_has_objects_of_its_own(engine: Engine) -> None:
     observe(ledger, seen(subscription()), seen(its_own, realm=Realm("test/acct_1")))
 
     assert len(active(engine)) == 2
+
+
+class TestAPastThatIsArchived:
+    @pytest.fixture
+    def archived(self, ledger: Ledger, engine: Engine) -> str:
+        """Record many old payments, and return one that is archived."""
+        for number in range(40):
+            at = NOW - (400 - number) * DAY
+            stated = intent(f"pi_{number}", customer="cus_1", metadata={"user_id": "usr_1"})
+            ledger.record([delivery(event("payment_intent.succeeded", stated, at=at))])
+        (name, *_) = rows(
+            engine, "SELECT payment_ref FROM payments WHERE archive <> '' ORDER BY payment_ref"
+        )
+        return str(name)
+
+    def test_is_changed_by_what_is_seen_of_it(
+        self, ledger: Ledger, engine: Engine, archived: str
+    ) -> None:
+        observe(ledger, seen({**refunded(archived), "customer": "cus_1"}))
+
+        query = "SELECT amount_refunded_minor FROM payments WHERE payment_ref = :name"
+        assert rows(engine, query, name=archived) == [2999]
+
+    def test_stays_where_it_is_if_it_is_seen_as_it_was(
+        self, ledger: Ledger, engine: Engine, archived: str
+    ) -> None:
+        stated = intent(archived, customer="cus_1", metadata={"user_id": "usr_1"})
+        observe(ledger, seen(stated, at=NOW - 361 * DAY))
+        for number in range(40, 80):
+            another = intent(f"pi_{number}", customer="cus_1", metadata={"user_id": "usr_1"})
+            at = NOW - (400 - number) * DAY
+            ledger.record([delivery(event("payment_intent.succeeded", another, at=at))])
+        query = "SELECT archive FROM payments WHERE payment_ref = :name"
+        (archive,) = rows(engine, query, name=archived)
+        assert archive
+
+        (change,) = observe(ledger, seen(stated, at=NOW + 60))
+
+        assert change.unchanged
+        assert rows(engine, query, name=archived) == [archive]

@@ -121,6 +121,40 @@ def test_an_object_of_another_account_is_asked_for_in_its_name(
     assert fake.asked[0].headers.get(header) == value
 
 
+@pytest.mark.parametrize(
+    ("key", "header"), [(KEY, "Stripe-Account"), ("sk_org_live_1", "Stripe-Context")]
+)
+def test_a_key_of_an_organisation_names_the_account_as_a_context(
+    fake: FakeApi, key: str, header: str
+) -> None:
+    """Stripe refuses a key of an organisation without a context and a version."""
+    fake.body = b"{}"
+
+    api_at(fake, key).ask(PATH, ApiAccount(livemode=True, account="acct_1"))
+
+    (asked,) = fake.asked
+    named = {name: asked.headers.get(name) for name in ("Stripe-Account", "Stripe-Context")}
+    assert named == {"Stripe-Account": None, "Stripe-Context": None} | {header: "acct_1"}
+    assert asked.headers["Stripe-Version"] == API_VERSION
+
+
+@pytest.mark.parametrize(
+    ("key", "livemode", "is_live"),
+    [
+        ("sk_live_1", "any", True),
+        ("rk_test_1", "any", False),
+        ("sk_org_1", "live", True),
+        ("sk_org_1", "test", False),
+    ],
+)
+def test_the_mode_of_our_own_account_is_that_of_the_key(
+    key: str, livemode: str, is_live: bool
+) -> None:
+    settings = Settings.from_env({"STRIPE_API_KEY": key, "PAIDUP_LIVEMODE": livemode})
+
+    assert ApiAccount.own(settings) == ApiAccount(livemode=is_live)
+
+
 def test_a_missing_object_is_an_answer(fake: FakeApi) -> None:
     answer = api_at(fake).ask("/v1/customers/cus_2", OWN)
 
@@ -176,6 +210,56 @@ class TestAFailedRequest:
             api_at(fake).ask(PATH, OWN)
 
         assert caught.value.seconds == seconds
+
+    def test_by_a_rate_limit_names_the_limit(self, fake: FakeApi) -> None:
+        fake.fails(429, "7")
+        fake.headers["Stripe-Rate-Limited-Reason"] = "endpoint-rate"
+
+        with pytest.raises(ApiLimited, match="endpoint-rate") as caught:
+            api_at(fake).ask(PATH, OWN)
+
+        assert caught.value.limit == "endpoint-rate"
+
+    @pytest.mark.parametrize(
+        ("message", "rights"),
+        [
+            (
+                "The provided key 'rk_live_*****zf7d' does not have the required permissions for"
+                " this endpoint on account 'acct_1'. Having the 'rak_customer_read' permission"
+                " would allow this request to continue.",
+                ("customer_read",),
+            ),
+            (
+                "The provided key 'rk_live_*****zf7d' does not have the required permissions."
+                " Having the 'rak_payment_intent_read', 'rak_checkout_session_read' permissions"
+                " would allow this request to continue.",
+                ("payment_intent_read", "checkout_session_read"),
+            ),
+            (
+                "Permission denied. The provided key 'rk_live_***zf7d' does not have the required"
+                " permissions. Enabling \"Prices Read\" ('plan_read') permissions on this key would"
+                " allow this request to continue.",
+                ("plan_read",),
+            ),
+            (
+                "The provided key 'sk_live_*****zf7d' does not have the required permissions."
+                " Having more permissions would allow this request to continue.",
+                (),
+            ),
+        ],
+    )
+    def test_names_the_rights_that_a_restricted_key_lacks(
+        self, fake: FakeApi, message: str, rights: tuple[str, ...]
+    ) -> None:
+        """Stripe has written it in each of these ways."""
+        fake.fails(403, type="invalid_request_error", message=message)
+
+        with pytest.raises(ApiForbidden) as caught:
+            api_at(fake).ask(PATH, OWN)
+
+        assert caught.value.rights == rights
+        assert all(right in str(caught.value) for right in rights)
+        assert "zf7d" not in str(caught.value)
 
     @pytest.mark.parametrize(
         "body", [b"<html>", b"[]", b"", b'{"a": NaN}', b'{"a":' * 300 + b"1" + b"}" * 300]
