@@ -10,7 +10,8 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from billing.facts import Fact
+from billing.facts import Fact, Kind
+from billing.families import FAMILIES
 from billing.fetching.observations import ApiObservation, Name
 from billing.ids import ObjectKey, Realm, object_key
 from ops.reconcile.classify import ObjectChange, ObjectDifference, differences_in, keys_in
@@ -22,6 +23,21 @@ from runtime.ledger.record import Ledger
 
 AT_ONCE: Final = 25
 """Objects that one preview locks the parties of; events of these wait for it."""
+
+
+def place_of(name: Name) -> tuple[int, str]:
+    """Return the place of an object among those that are decided together."""
+    family, stripe_id = name
+    return (_ORDER.index(family) if family in _ORDER else len(_ORDER), stripe_id)
+
+
+_ORDER: Final = tuple(
+    FAMILIES[kind].stripe_name
+    for kind in (Kind.CUSTOMER, Kind.SUBSCRIPTION, Kind.REFUND, Kind.CHARGE, Kind.PAYMENT_INTENT)
+)
+"""What dates money comes before what only sums it up: a charge tells that money went back, and not
+when; an intent that it came.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +92,13 @@ class Comparison:
     def together(
         self, shown: Sequence[ShownObject], *, running: frozenset[str] = frozenset()
     ) -> Compared:
-        """Return how these objects differ, each decided after the ones before it.
+        """Return how these objects differ, each decided after those that come before it.
 
         ``running`` are the ids of those that Paidup thinks Stripe has.
         """
         undecided: list[Name] = []
-        changes = [*self._previewed(shown, undecided)]
+        ordered = sorted(shown, key=lambda each: place_of(each.name))
+        changes = [*self._previewed(ordered, undecided)]
         with self._engine.connect() as connection:
             stored = stored_rows(connection, keys_in(changes))
         return Compared(

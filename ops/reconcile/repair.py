@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from ops.reconcile.classify import ObjectDifference
+from ops.reconcile.compare import place_of
 from ops.reconcile.course import Course
 from ops.reconcile.differences import Difference, DifferenceState, write_differences
 from ops.reconcile.groups import together
@@ -85,13 +86,13 @@ class Repair:
                 self._store(connection, left)
 
     def _observed(self, differences: Iterable[ObjectDifference]) -> list[ObservedObject]:
-        names = sorted({name for each in differences for name in each.objects})
+        names = {name for each in differences for name in each.objects}
         return [
             ObservedObject(
                 realm=self._course.account.realm,
                 observation=self._looked.shown[name].observation,
             )
-            for name in names
+            for name in sorted(names, key=place_of)
         ]
 
     def _refuse(self, changes: Sequence[ObservedChange]) -> None:
