@@ -14,6 +14,7 @@ from billing.facts import Fact, Kind
 from billing.families import FAMILIES
 from billing.fetching.observations import ApiObservation, Name
 from billing.ids import ObjectKey, Realm, object_key
+from billing.readers.registry import read_unasked
 from ops.reconcile.classify import ObjectChange, ObjectDifference, differences_in, keys_in
 from ops.reconcile.stored import newest_facts, says_the_same, stored_rows
 from runtime.failures.classify import Transient, classify
@@ -46,6 +47,11 @@ class ShownObject:
 
     observation: ApiObservation
     facts: tuple[Fact, ...]
+
+    @classmethod
+    def read(cls, realm: Realm, observation: ApiObservation) -> "ShownObject":
+        """Return an object of a realm with its facts."""
+        return cls(observation=observation, facts=read_unasked(realm, observation))
 
     @property
     def name(self) -> Name:
@@ -82,7 +88,7 @@ class Comparison:
         """Return how the objects of a page differ; the parts of one customer may be on others."""
         differences: list[ObjectDifference] = []
         undecided: list[Name] = []
-        telling = self._telling(shown)
+        telling = self.telling(shown)
         for start in range(0, len(telling), AT_ONCE):
             compared = self.together(telling[start : start + AT_ONCE])
             differences += compared.differences
@@ -106,7 +112,7 @@ class Comparison:
             undecided=tuple(undecided),
         )
 
-    def _telling(self, shown: Sequence[ShownObject]) -> list[ShownObject]:
+    def telling(self, shown: Sequence[ShownObject]) -> list[ShownObject]:
         """Return the objects that say something else than what is known."""
         keys = [fact.object_key for each in shown for fact in each.facts]
         with self._engine.connect() as connection:

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
-from billing.readers.registry import read_unasked
 from models.tables import Membership, StripeRunDifference
 from ops.reconcile.compare import Compared, Comparison, ShownObject
 from ops.reconcile.course import Course, PartEnded
@@ -242,9 +241,7 @@ class ObjectComparison:
             walk.save(connection)
 
     def _read(self, observation: ApiObservation) -> ShownObject:
-        return ShownObject(
-            observation=observation, facts=read_unasked(self._scope.realm, observation)
-        )
+        return ShownObject.read(self._scope.realm, observation)
 
     def _fetched(self, api: PatientApi, names: Iterable[Name]) -> Iterator[ShownObject]:
         """Yield each object as Stripe shows it by itself, and renew the lease meanwhile."""
@@ -288,12 +285,19 @@ class ObjectComparison:
             events = unapplied_events(connection, self._course.inbox, ids)
         look = SecondLook(changed=changed, unapplied=events)
         judged = [(each, judge(each, look)) for each in differences]
+        moving = {
+            name
+            for each, stored in judged
+            if stored.state is not DifferenceState.STANDS
+            for name in each.objects
+        }
         held = [undecided(name) for one in compared for name in one.undecided]
         return Looked(
             found=(*(stored for _, stored in judged), *held),
             standing=tuple(
                 each for each, stored in judged if stored.state is DifferenceState.STANDS
             ),
+            moving=frozenset(moving),
             shown={each.name: each for each in shown},
         )
 

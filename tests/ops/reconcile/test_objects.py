@@ -279,7 +279,7 @@ def _repaired(both: CompanySides, expected: dict[str, str | None], **wished: Any
 
     statement, left = both.compare(**wished)
 
-    assert (classes(left), statement.agrees) == ({}, True), statement.sentence
+    assert (classes(left), statement.agrees) == ({}, True), [each.says for each in left]
     return statement
 
 
