@@ -5,7 +5,9 @@ import sys
 from datetime import datetime
 
 import click
+import sqlalchemy as sa
 
+from models.tables import StripeRun
 from ops import connections
 from ops.reconcile.accounts import accounts_of
 from ops.reconcile.course import Wish
@@ -150,8 +152,12 @@ def _run(
         )
     with connections.read_snapshot(servers.engine) as connection:
         found = in_order(read_differences(connection, run))
+        requests = connection.execute(
+            sa.select(StripeRun.requests).where(StripeRun.id == run)
+        ).scalar_one()
     return EndedRun(
         run=run,
+        requests=requests,
         realm=account.realm,
         says=statement.sentence,
         document=statement.document(),

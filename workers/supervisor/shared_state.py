@@ -20,6 +20,7 @@ from runtime.data_loss.reports import (
 )
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
+from runtime.inbox.api_requests import ApiNumbers
 from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
@@ -73,20 +74,21 @@ def read_database_state(engine: Engine, *, reconciles: bool = False) -> Database
                 archive_updates_seconds=updates_seconds,
                 approvals_bypassed=_count_bypassed(connection),
             )
-            return replace(state, **_comparisons(connection)) if reconciles else state
+            return replace(state, **_comparisons(connection, reconciles=reconciles))
     except SQLAlchemyError:
         return DatabaseState()
 
 
-def _comparisons(connection: Connection) -> dict[str, Any]:
+def _comparisons(connection: Connection, *, reconciles: bool) -> dict[str, Any]:
     found = read_disagreement(connection)
+    runs = {part: found.runs_at.get(part) for part in Part}
     return {
         "reconcile_differences": found.differences,
         "reconcile_put_in": found.put_in,
         "reconcile_agreed_at": found.agreed_at.timestamp() if found.agreed_at else 0.0,
-        "reconcile_runs_at": {
-            part: at.timestamp() if (at := found.runs_at.get(part)) else 0.0 for part in Part
-        },
+        "reconcile_runs_at": {part: at.timestamp() if at else 0.0 for part, at in runs.items()}
+        if reconciles
+        else None,
     }
 
 
@@ -122,17 +124,21 @@ class SharedStateReader:
     """Reads both; a value that cannot be read has no sample."""
 
     def __init__(
-        self, backlog: Callable[[], Backlog], database_state: Callable[[], DatabaseState]
+        self,
+        backlog: Callable[[], Backlog],
+        database_state: Callable[[], DatabaseState],
+        api_numbers: Callable[[], ApiNumbers],
     ) -> None:
         self._backlog = backlog
         self._database_state = database_state
+        self._api_numbers = api_numbers
         self._last_need = LastNeed()
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
         database = asdict(self._database_state())
         try:
-            backlog = self._backlog()
+            backlog, api = self._backlog(), self._api_numbers()
         except RedisError:
             return replace(self._last_need.state(), **database)
         return replace(
@@ -141,6 +147,9 @@ class SharedStateReader:
             fault_of_surroundings=_fault_of_surroundings(backlog.breaker),
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
+            api_requests=api.requests,
+            api_reads=api.reads,
+            api_paused=api.paused,
         )
 
 
