@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from ops.samples.scenario import DAY
 from ops.samples.worlds import offers
-from ops.samples.worlds.records import Charge, Customer, Dispute, Session, Subscription
+from ops.samples.worlds.records import Charge, Customer, Dispute, Intent, Session, Subscription
 from ops.samples.worlds.steps import buying, people, subscribing
 from tests.stripe.company import Company, CompanyEvent
 from tests.stripe.state import Json
@@ -37,14 +37,21 @@ class PlantedGap:
 
     kind: str
     expected: ExpectedDifference
+    beside: tuple[ExpectedDifference, ...] = ()
+    """Differences of other objects that follow from the same events."""
     customer: str
     events: tuple[CompanyEvent, ...]
 
     def stated(self) -> Json:
         """Return it as JSON."""
         ids = [event.id for event in self.events]
-        named = self.expected._asdict()
-        return {"kind": self.kind, **named, "customer": self.customer, "events": ids}
+        return {
+            "kind": self.kind,
+            **self.expected._asdict(),
+            "beside": [each._asdict() for each in self.beside],
+            "customer": self.customer,
+            "events": ids,
+        }
 
 
 class GapPlanting:
@@ -98,7 +105,18 @@ def _plant(planting: GapPlanting, kind: str, *, listed: bool) -> PlantedGap:
     if expected.family == "event":
         events = [each for each in company.listed.newest() if each.id == expected.name]
     (customer,) = planting.taken.account.of(Customer)
-    return PlantedGap(kind=kind, expected=expected, customer=customer.id, events=tuple(events))
+    beside = [
+        ExpectedDifference("missing_here", "payment", each.id)
+        for each in planting.taken.account.of(Intent)
+        if kind == "missing_here"
+    ]
+    return PlantedGap(
+        kind=kind,
+        expected=expected,
+        beside=tuple(beside),
+        customer=customer.id,
+        events=tuple(events),
+    )
 
 
 def _is_free(company: Company, subscriber: Subscriber) -> bool:
@@ -145,7 +163,9 @@ def _stale(planting: GapPlanting) -> ExpectedDifference:
 
 def _other_status(planting: GapPlanting) -> ExpectedDifference:
     subscriber = planting.take()
-    held = subscribing.update(subscriber.account, _held(subscriber), status="past_due")
+    end = _held(subscriber).items[0].end
+    changes = {"status": "trialing", "trial_end": end}
+    held = subscribing.update(subscriber.account, _held(subscriber), **changes)
     return ExpectedDifference("other_status", "subscription", held.id)
 
 
