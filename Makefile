@@ -10,8 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-backfill bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots simulate lock clean
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-reconcile bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots simulate lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-backfill bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-reconcile bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots simulate lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

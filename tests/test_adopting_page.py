@@ -27,13 +27,24 @@ from ops.up.servers.ports import free_port
 from ops.up.servers.postgres_server import Postgres
 from ops.up.servers.redis_server import Redis
 from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
-from tests.stripe.server import KEY, WEBHOOK_SECRET, serving
+from tests.stripe.server import KEY, serving
 from tests.workers.waiting import until
 
-PAGE = (Path(__file__).parents[1] / "docs" / "adopting.md").read_text()
-BINARIES = Path(sys.executable).parent
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "adopting.md").read_text()
 SUBSCRIBERS = 40
 ACCEPTED = 202
+
+COMMAND = """#!{python}
+import sys
+sys.path.insert(0, {root!r})
+from paidup.__main__ import main
+if "reconcile" in sys.argv:
+    from ops.reconcile import objects
+    objects.SECOND_LOOK_SECONDS = 1
+main()
+"""
+"""The command ``paidup``, to which the minute between two looks is a second."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,9 @@ class Step:
 def steps() -> Iterator[Step]:
     """Yield the commands of the page in their order."""
     for block in re.findall(r"(?:^ {4}.*\n)+", PAGE, flags=re.MULTILINE):
-        for part in re.split(r"^ {4}\$ ", block, flags=re.MULTILINE)[1:]:
+        for part in re.split(r"^ {4}(?:\$ |(?=export ))", block, flags=re.MULTILINE)[1:]:
             command, *shown = part.splitlines()
             yield Step(command, [line.strip() for line in shown])
-
-
-def exported() -> list[str]:
-    """Return the settings that the page exports."""
-    return re.findall(r"^    export (\w+)=", PAGE, flags=re.MULTILINE)
 
 
 def pattern_of(shown: str) -> re.Pattern[str]:
@@ -93,8 +99,9 @@ class Adoption:
 
     folder: Path
     environ: dict[str, str]
+    settings: Mapping[str, str]
+    """What the person writes for the dots in a line that exports a setting."""
     company: Company
-    application_url: str
     running: ExitStack
     wrong: list[str] = field(default_factory=list)
 
@@ -103,6 +110,10 @@ class Adoption:
         for begins, prepare in BEFORE.items():
             if step.command.startswith(begins):
                 prepare(self)
+        if step.command.startswith("export "):
+            name, _ = step.command.removeprefix("export ").split("=", 1)
+            self.environ[name] = self.settings[name]
+            return
         if step.command.endswith(" &"):
             self.start(step.command.removesuffix(" &"))
             return
@@ -136,14 +147,12 @@ class Adoption:
     def edit_plans(self) -> None:
         (self.folder / "plans.toml").write_text(plans_text(self.company.document))
 
-    def copy_secret(self) -> None:
-        self.environ["STRIPE_WEBHOOK_SECRET"] = WEBHOOK_SECRET
-
     def let_customers_come(self) -> None:
         """Have Stripe deliver the events of one new customer, and lose those of another."""
         endpoint = Endpoint.at(f"http://{self.environ['PAIDUP_INGEST_BIND']}/webhooks/stripe")
         until(lambda: _answers(endpoint.url), seconds=60, why="ingest is ready")
-        with closing(DeliveryClient(endpoint, WEBHOOK_SECRET)) as client:
+        secret = (self.folder / "webhook-secret").read_text().strip()
+        with closing(DeliveryClient(endpoint, secret)) as client:
             for event in self.company.arrive(int(time.time())):
                 assert client.deliver(event.delivery().body).status == ACCEPTED
         self.company.arrive(int(time.time()))
@@ -159,7 +168,7 @@ class Adoption:
 
     def grant_as_the_application_does(self) -> None:
         """Fill the application's table with what each user bought."""
-        with psycopg.connect(self.application_url) as connection:
+        with psycopg.connect(self.environ["PAIDUP_APPLICATION_DATABASE_URL"]) as connection:
             connection.execute("CREATE TABLE access (user_id text, feature text, value text)")
             for user, features in self.company.truth.features.items():
                 for feature, value in features.items():
@@ -169,7 +178,6 @@ class Adoption:
 
 BEFORE: Mapping[str, Callable[[Adoption], None]] = {
     "paidup plans check": Adoption.edit_plans,
-    "paidup ingest": Adoption.copy_secret,
     "paidup backfill --plan": Adoption.let_customers_come,
     "paidup backfill --users": Adoption.map_users,
     "paidup compare": Adoption.grant_as_the_application_does,
@@ -183,6 +191,12 @@ EXITS: Mapping[str, int] = {"paidup reconcile": 1}
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
     process.wait(100)
+
+
+def _install_command(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(COMMAND.format(python=sys.executable, root=str(ROOT)))
+    path.chmod(0o700)
 
 
 def _answers(url: str) -> bool:
@@ -199,23 +213,27 @@ def adoption(own_redis: Redis, postgres_server: Postgres, tmp_path: Path) -> Ite
     ours, application = (postgres_server.create_database(name) for name in names)
     plan = CompanyPlan(subscribers=SUBSCRIBERS, months=6, now=int(time.time()))
     company = build_company(plan)
+    _install_command(tmp_path / "bin" / "paidup")
     with serving(account=company.stripe) as api, ExitStack() as running:
         environ = {
-            "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(tmp_path),
             "TMPDIR": str(tmp_path),
-            "STRIPE_API_KEY": KEY,
             "STRIPE_API_BASE": api.url,
-            "PAIDUP_LIVEMODE": "test",
-            "DATABASE_URL": ours,
-            "REDIS_URL": own_redis.url,
-            "PAIDUP_APPLICATION_DATABASE_URL": application,
             "PAIDUP_DATA_DIR": str(tmp_path / "data"),
             "PAIDUP_INGEST_BIND": f"127.0.0.1:{free_port()}",
             "PAIDUP_WORKER_METRICS_BIND": "127.0.0.1:0",
             "PAIDUP_STRIPE_REQUESTS_PER_SECOND": "100",
         }
-        yield Adoption(tmp_path, environ, company, application, running)
+        settings = {
+            "STRIPE_API_KEY": KEY,
+            "PAIDUP_LIVEMODE": "test",
+            "DATABASE_URL": ours,
+            "REDIS_URL": own_redis.url,
+            "STRIPE_WEBHOOK_SECRET_FILE": str(tmp_path / "webhook-secret"),
+            "PAIDUP_APPLICATION_DATABASE_URL": application,
+        }
+        yield Adoption(tmp_path, environ, settings, company, running)
     for name in names:
         postgres_server.drop_database(name)
 
@@ -226,4 +244,4 @@ def test_the_page_leads_to_an_application_and_a_paidup_that_agree(adoption: Adop
         adoption.follow(step)
 
     assert not adoption.wrong, "\n".join(adoption.wrong)
-    assert set(exported()) <= adoption.environ.keys()
+    assert adoption.settings.items() <= adoption.environ.items()
