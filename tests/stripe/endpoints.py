@@ -67,7 +67,7 @@ def write_endpoint(account: AccountState, path: str, form: str, now: float) -> J
         **stated,
     )
     account.put(made)
-    return {**account.show(made, Shape.NEW), "secret": f"whsec_{made['id']}"}
+    return {**account.show(made, Shape.NEW), "secret": f"whsec_{made['id'].removeprefix('we_').rjust(32, '0')}"}
 
 
 def remove_endpoint(account: AccountState, path: str) -> Json:
