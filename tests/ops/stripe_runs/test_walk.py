@@ -291,6 +291,7 @@ def test_the_run_is_alive_while_no_page_comes(
     heartbeat = sa.select(StripeRun.heartbeat_at).where(StripeRun.id == run.id)
     with engine.connect() as connection:
         begun = connection.execute(heartbeat).scalar_one()
+    assert begun is not None
     answered = threading.Event()
 
     def hang(request: str) -> None:
@@ -306,7 +307,8 @@ def test_the_run_is_alive_while_no_page_comes(
 
     def is_later() -> bool:
         with engine.connect() as connection:
-            return bool(connection.execute(heartbeat).scalar_one() > begun)
+            beaten = connection.execute(heartbeat).scalar_one()
+        return beaten is not None and beaten > begun
 
     until(is_later)
     answered.set()
