@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.reconcile.site import ReconcileScale
-from tests.stripe.server import KEY
+from bench.reconcile.site import MONTHS, ReconcileScale
 
 _REPOSITORY: Final = Path(__file__).parents[2]
 _COMMAND: Final = (sys.executable, "-m", "paidup", "reconcile", "--json", "--limit", "1000")
@@ -28,9 +27,12 @@ class ReconcileEnd:
     seconds: float
     document: Mapping[str, Any]
 
-    def differences(self) -> set[tuple[str, str]]:
-        """Return the class and the name of each difference."""
-        return {(each["classed"], each["name"]) for each in self.document["differences"]}
+    def differences(self) -> dict[tuple[str, str], str | None]:
+        """Return the customer of each difference, by class and name."""
+        return {
+            (each["classed"], each["name"]): each["stripe_customer_id"]
+            for each in self.document["differences"]
+        }
 
     def states(self) -> set[str]:
         """Return the states that differences are in."""
@@ -87,8 +89,17 @@ class ReconcileCommands:
 @contextmanager
 def stripe_of(scale: ReconcileScale) -> Iterator[dict[str, str]]:
     """Run the Stripe of a scale until the block ends, and yield the settings that reach it."""
+    values = {
+        "subscribers": scale.subscribers,
+        "months": MONTHS,
+        "now": scale.now,
+        "latency": scale.latency,
+        "events": scale.events,
+        "gaps": scale.gaps,
+    }
+    options = [word for name, value in values.items() for word in (f"--{name}", str(value))]
     process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "bench.reconcile.stripe_process", scale.to_text()],
+        [sys.executable, "-m", "tests.stripe", "--limits", *options],
         env=dict(os.environ),
         cwd=_REPOSITORY,
         stdout=subprocess.PIPE,
@@ -96,8 +107,12 @@ def stripe_of(scale: ReconcileScale) -> Iterator[dict[str, str]]:
     )
     try:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
-        url = process.stdout.readline().strip()
-        yield {"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": url, "PAIDUP_RECONCILE": "0"}
+        stated = json.loads(process.stdout.readline())
+        yield {
+            "STRIPE_API_KEY": stated["key"],
+            "STRIPE_API_BASE": stated["url"],
+            "PAIDUP_RECONCILE": "0",
+        }
     finally:
         process.terminate()
         process.wait(_STOP_SECONDS)

@@ -7,12 +7,12 @@ from typing import Final
 import psycopg
 from sqlalchemy import Engine
 
-from bench.reconcile.many_events import TYPE, ManyEvents
 from bench.reconcile.site import ReconcileSite
 from billing.envelope import parse
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
 from tests.stripe.company import CompanyEvent
+from tests.stripe.event_series import TYPE, EventSeries
 from tests.stripe.gaps import heard_events
 
 _AT_ONCE: Final = 100
@@ -22,14 +22,14 @@ _SETTLED: Final = (
 )
 
 
-def settle_many(url: str, many: ManyEvents) -> None:
+def settle_series(url: str, series: EventSeries) -> None:
     """Write the rows of settled events; their bodies, which no comparison reads, are empty."""
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         with cursor.copy(_SETTLED) as copy:
-            for number in range(many.number):
-                at = datetime.fromtimestamp(many.created(number), UTC)
-                row = (many.event_id(number), TYPE, False, at, at, "applied", 1, "{}", "")
+            for number in range(series.count):
+                at = datetime.fromtimestamp(series.created_at(number), UTC)
+                row = (series.id_of(number), TYPE, False, at, at, "applied", 1, "{}", "")
                 copy.write_row((*row, "test", "", "stripe"))
         connection.commit()
         cursor.execute("ANALYZE stripe_events")

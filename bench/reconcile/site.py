@@ -1,17 +1,15 @@
-"""Both sides of the measurement, built alike in two processes from the same scale."""
+"""Both sides of the measurement: the same company in this process and at the Stripe that serves."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
-from bench.reconcile.many_events import TYPE, ManyEvents
 from tests.stripe.company import Company, CompanyPlan, build_company
+from tests.stripe.event_series import EventSeries, add_series
 from tests.stripe.gaps import PlantedGap, plant_gaps
 
-_DAY: Final = 86_400
-_KEPT_DAYS: Final = 29
-_MONTHS: Final = 4
+MONTHS: Final = 4
+"""Of the past of the company."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +24,6 @@ class ReconcileScale:
     latency: float
     """Seconds that each request to Stripe takes on its way."""
 
-    def to_text(self) -> str:
-        """Return it as the argument of another process."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> "ReconcileScale":
-        """Return what ``to_text`` wrote."""
-        return cls(**json.loads(text))
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReconcileSite:
@@ -42,15 +31,20 @@ class ReconcileSite:
 
     company: Company
     gaps: Sequence[PlantedGap]
-    many: ManyEvents
+    series: EventSeries
+
+    def expected(self) -> frozenset[tuple[str, str]]:
+        """Return the class and the name of the difference that each gap makes."""
+        return frozenset((each.expected.classed, each.expected.name) for each in self.gaps)
+
+    def customers(self) -> frozenset[str]:
+        """Return the customers who have a gap, and of whom more may differ."""
+        return frozenset(each.customer for each in self.gaps)
 
 
 def build_site(scale: ReconcileScale) -> ReconcileSite:
-    """Return the site of a scale; it is the same wherever it is built."""
-    plan = CompanyPlan(subscribers=scale.subscribers, months=_MONTHS, now=scale.now)
+    """Return the site of a scale; ``python -m tests.stripe`` builds the same one."""
+    plan = CompanyPlan(subscribers=scale.subscribers, months=MONTHS, now=scale.now)
     company = build_company(plan)
     gaps = plant_gaps(company, scale.gaps)
-    example = next(each for each in company.events() if each.type == TYPE).payload()
-    many = ManyEvents(scale.events, scale.now - _KEPT_DAYS * _DAY, scale.now, example)
-    company.stripe.event_sources.append(many)
-    return ReconcileSite(company=company, gaps=gaps, many=many)
+    return ReconcileSite(company=company, gaps=gaps, series=add_series(company, scale.events))

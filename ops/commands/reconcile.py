@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from models.tables import StripeRun
 from ops import connections
+from ops.commands.reconcile_runs import list_past, show_run
 from ops.reconcile.accounts import accounts_of
 from ops.reconcile.course import Wish
 from ops.reconcile.differences import read_differences
@@ -164,3 +165,7 @@ def _run(
         differences=found[:limit],
         total=len(found),
     )
+
+
+reconcile.add_command(list_past)
+reconcile.add_command(show_run)

@@ -65,7 +65,7 @@ class ShownObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedObjects:
     """The result of comparing objects.
 
     ``undecided`` are objects that could not be compared now, because Stripe showed them otherwise
@@ -84,7 +84,7 @@ class Comparison:
         self._ledger = ledger
         self._realm = realm
 
-    def of_list(self, shown: Sequence[ShownObject]) -> Compared:
+    def of_list(self, shown: Sequence[ShownObject]) -> ComparedObjects:
         """Return how the objects of a page differ; the parts of one customer may be on others."""
         differences: list[ObjectDifference] = []
         undecided: list[Name] = []
@@ -93,11 +93,11 @@ class Comparison:
             compared = self.together(telling[start : start + AT_ONCE])
             differences += compared.differences
             undecided += compared.undecided
-        return Compared(differences=tuple(differences), undecided=tuple(undecided))
+        return ComparedObjects(differences=tuple(differences), undecided=tuple(undecided))
 
     def together(
         self, shown: Sequence[ShownObject], *, running: frozenset[str] = frozenset()
-    ) -> Compared:
+    ) -> ComparedObjects:
         """Return how these objects differ, each decided after those that come before it.
 
         ``running`` are the ids of those that Paidup thinks Stripe has.
@@ -107,7 +107,7 @@ class Comparison:
         changes = [*self._previewed(ordered, undecided)]
         with self._engine.connect() as connection:
             stored = stored_rows(connection, keys_in(changes))
-        return Compared(
+        return ComparedObjects(
             differences=differences_in(changes, stored, running=running),
             undecided=tuple(undecided),
         )

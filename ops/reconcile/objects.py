@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
 from models.tables import Membership, StripeRunDifference
-from ops.reconcile.compare import Compared, Comparison, ShownObject
+from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
 from ops.reconcile.course import Course, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import (
@@ -45,7 +45,7 @@ from ops.reconcile.standing import (
     SecondLook,
     digest_of,
     in_words,
-    judge,
+    restate,
     undecided,
 )
 from ops.reconcile.waiting import unapplied_events
@@ -207,7 +207,7 @@ class ObjectComparison:
         seen = {each.name: _digest(each) for each in candidates}
         changed = {each.name for each in shown if digest_of(each.facts) != seen[each.name[1]]}
         compared = self._compared_by_customer(shown)
-        looked = self._judged(compared, frozenset(changed), shown)
+        looked = self._restated(compared, frozenset(changed), shown)
         self._keep(api, looked.found, instead_of_candidates=True)
         return looked
 
@@ -263,7 +263,7 @@ class ObjectComparison:
             )
         return candidates[:MOST_CANDIDATES]
 
-    def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[Compared]:
+    def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[ComparedObjects]:
         keys = {key for each in shown for key in each.keys(self._scope.realm)}
         query = sa.select(Membership.object_key, Membership.party).where(
             one_of(Membership.object_key, keys)
@@ -276,26 +276,29 @@ class ObjectComparison:
             self._comparison.together(group, running=gone) for group in together(named, parties)
         ]
 
-    def _judged(
-        self, compared: Sequence[Compared], changed: frozenset[Name], shown: Iterable[ShownObject]
+    def _restated(
+        self,
+        compared: Sequence[ComparedObjects],
+        changed: frozenset[Name],
+        shown: Iterable[ShownObject],
     ) -> Looked:
         differences = [each for one in compared for each in one.differences]
         ids = {name for each in differences for _, name in (*each.objects, each.name)}
         with self._course.engine.connect() as connection:
             events = unapplied_events(connection, self._course.inbox, ids)
         look = SecondLook(changed=changed, unapplied=events)
-        judged = [(each, judge(each, look)) for each in differences]
+        restated = [(each, restate(each, look)) for each in differences]
         moving = {
             name
-            for each, stored in judged
+            for each, stored in restated
             if stored.state is not DifferenceState.STANDS
             for name in each.objects
         }
         held = [undecided(name) for one in compared for name in one.undecided]
         return Looked(
-            found=(*(stored for _, stored in judged), *held),
+            found=(*(stored for _, stored in restated), *held),
             standing=tuple(
-                each for each, stored in judged if stored.state is DifferenceState.STANDS
+                each for each, stored in restated if stored.state is DifferenceState.STANDS
             ),
             moving=frozenset(moving),
             shown={each.name: each for each in shown},
@@ -327,7 +330,7 @@ class ObjectComparison:
         return PatientApi(self._course.make_api(), self._course.account, self._course.pause)
 
 
-def _candidates(compared: Compared, shown: Sequence[ShownObject]) -> list[Difference]:
+def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list[Difference]:
     """Return each object that shows a difference, to be asked for again."""
     by_name = {each.name: each for each in shown}
     found = [

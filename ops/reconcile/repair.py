@@ -28,7 +28,7 @@ from runtime.ledger.record import Ledger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOfUser:
-    """What a repair does to one user, in words; ``user_id`` is None if nobody is known."""
+    """The effect of a repair on one user, in words; ``user_id`` is None if no user is known."""
 
     user_id: str | None
     name: str

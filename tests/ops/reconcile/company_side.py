@@ -109,7 +109,7 @@ class CompanySides:
     company: Company
     stripe: StripeInMemory
     time: FakeTime
-    told: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
 
     def deliver(self, *, without: Callable[[CompanyEvent], bool] = lambda _: False) -> None:
         """Apply all events but some."""
@@ -155,7 +155,7 @@ class CompanySides:
             wait=self.time.sleep,
             is_stopping=lambda: False,
             report=lambda *_: None,
-            tell=self.told.append,
+            tell=self.sentences.append,
             clock=self.time,
         )
 
