@@ -122,7 +122,9 @@ def _examine_stripe(*, as_json: bool, fix: bool, **given: Any) -> int:
     report = examine_stripe(StripeOptions(as_json=as_json, fix=fix, **given))
     made = [each.says for each in report.changes]
     more: dict[str, Json] = {"changes": made} if fix else {}
-    says = "\n".join(f"Done: {each}." for each in made) or ("Nothing was changed at Stripe." if fix else "")
+    says = "\n".join(f"Done: {each}." for each in made) or (
+        "Nothing was changed at Stripe." if fix else ""
+    )
     _print(report.findings, more, says, as_json=as_json)
     return _exit_code(report.findings)
 

@@ -34,7 +34,7 @@ _BY_WEIGHT: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BothSides:
+class UserOnBothSides:
     """Everything that one user has on both sides."""
 
     user_id: str
@@ -74,13 +74,13 @@ EXPECTED: Final = UserStanding(known=True, recent=False)
 
 def merge_users(
     ours: Iterable[tuple[str, str, Any]], theirs: Iterable[tuple[str, str, CurrentValue]]
-) -> Iterator[BothSides]:
+) -> Iterator[UserOnBothSides]:
     """Join two lists of user, feature and value, both sorted by the code points of the user."""
     left, right = _grouped(ours), _grouped(theirs)
     mine, other = next(left, None), next(right, None)
     while mine or other:
         user = min(each[0] for each in (mine, other) if each)
-        yield BothSides(
+        yield UserOnBothSides(
             user_id=user,
             ours=mine[1] if mine and mine[0] == user else {},
             theirs=other[1] if other and other[0] == user else {},
@@ -91,7 +91,7 @@ def merge_users(
             other = next(right, None)
 
 
-def classify(user: BothSides, standing: UserStanding) -> Iterator[ComparedFeature]:
+def classify(user: UserOnBothSides, standing: UserStanding) -> Iterator[ComparedFeature]:
     """Yield each feature of a user with its class."""
     for feature, klass in _of_features(user):
         yield ComparedFeature(
@@ -108,7 +108,7 @@ def _grouped(rows: Iterable[tuple[str, str, Any]]) -> Iterator[tuple[str, dict[s
         yield user, {feature: value for _, feature, value in of_user}
 
 
-def _of_features(user: BothSides) -> Iterator[tuple[str, AccessClass]]:
+def _of_features(user: UserOnBothSides) -> Iterator[tuple[str, AccessClass]]:
     for feature in sorted({*user.ours, *user.theirs}):
         yield feature, _class_of(user.ours.get(feature), user.theirs.get(feature))
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from ops.compare.classify import BothSides, UserStanding
+from ops.compare.classify import UserOnBothSides, UserStanding
 from ops.queries.known_users import known_by_rows
 
 _READ_AT_ONCE: Final = 2000
@@ -17,7 +17,9 @@ def access_by_user(connection: Connection) -> Iterator[tuple[str, str, Any]]:
     yield from ((user_id, feature, value) for user_id, feature, value in found)
 
 
-def standings(connection: Connection, users: Sequence[BothSides]) -> Mapping[str, UserStanding]:
+def standings(
+    connection: Connection, users: Sequence[UserOnBothSides]
+) -> Mapping[str, UserStanding]:
     """Return whether each of these users is known, and changed within the hour."""
     named = [user.user_id for user in users]
     return {

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ops.compare.classify import AGREEING, AccessClass
-from ops.compare.run import AccessDifference, Comparison
+from ops.compare.run import AccessComparison, AccessDifference
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
@@ -12,7 +12,7 @@ from ops.terminal.output import Columns, Json, print_rows, print_text, to_json
 Counted = tuple[str, Counter[AccessClass]]
 
 
-def comparison_document(comparison: Comparison) -> Json:
+def comparison_document(comparison: AccessComparison) -> Json:
     """Return the comparison as JSON values: all classes, and the differences that are listed."""
     return {
         "as_of": to_json(comparison.as_of),
@@ -26,7 +26,7 @@ def comparison_document(comparison: Comparison) -> Json:
     }
 
 
-def print_comparison(comparison: Comparison) -> None:
+def print_comparison(comparison: AccessComparison) -> None:
     """Print the features by class, then the differences of each class, then the sum."""
     shown = [each for each in AccessClass if comparison.counts[each]]
     print_rows(
@@ -44,7 +44,7 @@ def print_comparison(comparison: Comparison) -> None:
     print_text(f"\n{describe_sum(comparison)}", style="bold")
 
 
-def describe_sum(comparison: Comparison) -> str:
+def describe_sum(comparison: AccessComparison) -> str:
     """Return the sentence that says whether both sides agree."""
     values = format_count(sum(comparison.counts.values()), "value")
     compared = f"{values} of {format_count(comparison.users, 'user')} compared"

@@ -1,7 +1,7 @@
 """Compare an application's list with what Paidup grants; lists of any length take little memory.
 
 list -load-> sorted on disk --+
-                              +-merge_users-> batches of users -classify-> Comparison
+                              +-merge_users-> batches of users -classify-> AccessComparison
 effective_entitlements -------+
 """
 
@@ -20,8 +20,8 @@ from ops.compare.classify import (
     AGREEING,
     EXPECTED,
     AccessClass,
-    BothSides,
     ComparedFeature,
+    UserOnBothSides,
     classify,
     merge_users,
 )
@@ -48,7 +48,7 @@ class AccessDifference:
 
 
 @dataclass(slots=True, kw_only=True)
-class Comparison:
+class AccessComparison:
     """The result: all counted, and the first differences of each class."""
 
     as_of: datetime
@@ -71,7 +71,7 @@ class Comparison:
 
 def compare(
     connection: Connection, listed: SortedRows, realms: Sequence[Realm], *, limit: int
-) -> Comparison:
+) -> AccessComparison:
     """Compare a list with a snapshot, and explain the first ``limit`` differences of each class.
 
     A list that is read before the snapshot shows nothing that the snapshot cannot know.
@@ -80,7 +80,7 @@ def compare(
         CommandFailed: the list contradicts itself.
     """
     _refuse_contradictions(listed)
-    comparison = Comparison(as_of=database_now(connection))
+    comparison = AccessComparison(as_of=database_now(connection))
     reasons = ReasonsOfUsers(connection, realms)
     users = merge_users(access_by_user(connection), listed.by_user())
     with progress("comparing", listed.count()) as report:
@@ -91,9 +91,9 @@ def compare(
 
 
 def _add_users(
-    comparison: Comparison,
+    comparison: AccessComparison,
     connection: Connection,
-    users: Sequence[BothSides],
+    users: Sequence[UserOnBothSides],
     reasons: ReasonsOfUsers,
     limit: int,
 ) -> None:

@@ -42,7 +42,7 @@ class AskStripe(Protocol):
 
 
 class StripeReader:
-    """What Stripe says of one account; raises ``ApiFailure`` where nothing else is said."""
+    """One account at Stripe; its methods raise ``ApiFailure`` where nothing else is said."""
 
     def __init__(self, api: AskStripe, account: ApiAccount) -> None:
         self._api = api

@@ -13,7 +13,7 @@ class ExpectedDelivery:
     """The deliveries that the settings ask for."""
 
     url: str | None
-    """The public URL of ingest, None if nobody said it."""
+    """The public URL of ingest, None if it is not set."""
     path: str
     livemode: Livemode
     accounts: frozenset[str]
@@ -42,7 +42,7 @@ class UndeliveredEvents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenAtStripe:
-    """What Stripe says: all destinations, and what it could not deliver.
+    """All destinations at Stripe, and the events that it could not deliver.
 
     A part that the key may not read is None.
     """

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ops.compare.classify import (
     EXPECTED,
     AccessClass,
-    BothSides,
+    UserOnBothSides,
     UserStanding,
     classify,
     merge_users,
@@ -20,7 +20,7 @@ lists = st.dictionaries(st.tuples(texts, texts), st.integers(0, 2), max_size=12)
 
 
 def class_of(ours: Any, theirs: Any, standing: UserStanding = EXPECTED) -> AccessClass:
-    user = BothSides(
+    user = UserOnBothSides(
         user_id="usr_1",
         ours={} if ours is None else {"pro": ours},
         theirs={} if theirs is None else {"pro": theirs},

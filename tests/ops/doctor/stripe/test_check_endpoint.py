@@ -1,4 +1,4 @@
-"""What is said of the endpoints that lead to ingest."""
+"""The endpoints that lead to ingest, right and wrong."""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
 """``paidup doctor --stripe`` as it is typed, with real servers and a Stripe in memory."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from tests.ops.conftest import Paidup
 from tests.ops.doctor.stripe.fake_endpoints import URL, FakeEndpoints, endpoint
 from tests.ops.ops_env import OpsEnv
 from tests.ops.queries.seeded_database import SeededDatabase
-from tests.stripe.server import serving
+from tests.stripe.keys import RIGHTS, ApiKey
+from tests.stripe.server import FakeApi, serving
 
 pytestmark = pytest.mark.servers
 
@@ -195,18 +197,93 @@ def test_the_options_go_together(arguments: tuple[str, ...], paidup: Paidup) -> 
     paidup("doctor", *arguments, code=2)
 
 
-def test_the_requests_are_those_that_a_real_server_takes(
-    shop: OpsEnv,
-    paidup: Paidup,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with serving() as api:
-        api.account.put({**endpoint(), "created": 1})
+@pytest.fixture
+def served(shop: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    """Stripe's API as a real server, and a key that may read everything and write nothing."""
+    rights = frozenset(f"{each}_read" for each in RIGHTS.values())
+    with serving(keys=[ApiKey(KEY, rights)]) as api:
         monkeypatch.setenv("STRIPE_API_BASE", api.url)
-        monkeypatch.setenv("STRIPE_API_KEY", "sk_test_our_own_key_for_tests")
+        monkeypatch.setenv("PAIDUP_STRIPE_REQUESTS_PER_SECOND", "25")
+        yield api
 
-        document = json.loads(paidup("doctor", "--stripe", "--json"))
 
-    assert states(document)["endpoint"] == "ok"
-    assert states(document)["event types"] == "ok"
-    assert states(document)["rights of the key"] == "ok"
+def allow(api: FakeApi, right: str) -> None:
+    """Give the key one more right."""
+    (key,) = api.keys
+    api.keys = [ApiKey(KEY, (key.rights or frozenset()) | {right})]
+
+
+def test_a_real_server_takes_the_requests_and_the_changes(
+    served: FakeApi, paidup: Paidup, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    fix = ("doctor", "--stripe", "--fix", "--yes", "--secret-file", str(secret), *WHY)
+
+    paidup(*fix, code=1)
+    assert "it lacks the right webhook_write" in paidup.err
+    assert not secret.exists()
+
+    allow(served, "webhook_write")
+    made = json.loads(paidup(*fix, "--json"))
+    again = json.loads(paidup(*fix, "--json"))
+
+    assert (len(made["changes"]), again["changes"]) == (1, [])
+    assert set(states(again).values()) == {"ok"}
+    assert secret.read_text().startswith("whsec_we_")
+
+
+def test_a_right_that_the_key_lacks_is_named_by_stripe_s_own_name(
+    served: FakeApi, paidup: Paidup
+) -> None:
+    (key,) = served.keys
+    served.keys = [ApiKey(KEY, (key.rights or frozenset()) - {"credit_note_read"})]
+
+    said = paidup("doctor", "--stripe", code=1)
+
+    assert "Credit notes: Read (credit_note_read), which thin events, backfill, reconcile" in said
+
+
+def test_a_second_endpoint_of_the_second_api_is_noticed(served: FakeApi, paidup: Paidup) -> None:
+    served.account.put({**endpoint(), "created": 1})
+    destination = {
+        "name": "copy",
+        "type": "webhook_endpoint",
+        "event_payload": "thin",
+        "enabled_events": ["v1.invoice.paid"],
+        "webhook_endpoint": {"url": URL},
+    }
+    path = "/v2/core/event_destinations"
+    served.account.write("POST", path, json.dumps(destination), 1.0)
+
+    document = json.loads(paidup("doctor", "--stripe", "--json", code=1))
+
+    assert states(document)["copies"] == "warning"
+    assert "once whole and once thin" in json.dumps(document)
+
+
+def test_events_that_stripe_could_not_deliver_are_counted(served: FakeApi, paidup: Paidup) -> None:
+    served.account.put({**endpoint(), "created": 1})
+    for number in range(3):
+        event = {
+            "id": f"evt_{number}",
+            "object": "event",
+            "type": "invoice.created",
+            "created": int(time.time()) - 7200,
+        }
+        served.account.put(event)
+        served.account.undelivered.add(f"evt_{number}")
+
+    document = json.loads(paidup("doctor", "--stripe", "--json", code=1))
+
+    assert states(document)["undelivered events"] == "warning"
+    assert states(document)["invoice.created"] == "problem"
+    assert "3 events of 30 days (3 invoice.created)" in json.dumps(document)
+
+
+def test_stripe_s_clock_is_compared_with_this_one(served: FakeApi, paidup: Paidup) -> None:
+    served.account.put({**endpoint(), "created": 1})
+    served.clock = lambda: time.time() - 60
+
+    document = json.loads(paidup("doctor", "--stripe", "--json", code=1))
+
+    assert states(document)["clock of Stripe"] == "problem"
