@@ -260,7 +260,7 @@ class ObjectComparison:
             one_of(Membership.object_key, keys)
         )
         with self._course.engine.connect() as connection:
-            parties: dict[str, str] = dict(connection.execute(query).tuples())
+            parties = {key: party for key, party in connection.execute(query)}  # noqa: C416 - rows
         named = [(each, each.keys(self._scope.realm)) for each in shown]
         gone = frozenset(each.name[1] for each in shown if each.observation.gone)
         return [

@@ -14,9 +14,12 @@ from urllib.parse import unquote, urlsplit
 from billing.fetching.observations import Observations
 from billing.fetching.plan import next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
+from tests.stripe.endpoints import PATH as ENDPOINTS
+from tests.stripe.endpoints import remove_endpoint, write_endpoint
 from tests.stripe.lists import Asked
-from tests.stripe.refusals import StripeRefusal, missing
+from tests.stripe.refusals import StripeRefusal, unknown_url
 from tests.stripe.retrieval import answer_get
+from tests.stripe.second_api import answer_second
 from tests.stripe.state import FOREVER, SUMMARY, AccountState, Json, moment
 
 
@@ -41,11 +44,23 @@ class FakeStripeAccount(AccountState):
         parts = urlsplit(request)
         version, _, path = parts.path.lstrip("/").partition("/")
         if version == "v2":
-            stripe_id = unquote(path.rpartition("/")[2])
-            if stripe_id not in self.thin:
-                raise missing("event", stripe_id)
-            return self.thin[stripe_id]
+            return answer_second(self, "GET", unquote(request), "", asked.now or 0)
         return answer_get(self, path, parts.query, asked)
+
+    def write(self, method: str, request: str, form: str, now: float) -> Json:
+        """Obey a POST or DELETE, and return the body of the answer.
+
+        Raises:
+            StripeRefusal: Stripe would not obey it.
+        """
+        path = urlsplit(request).path
+        if path.startswith("/v2/"):
+            return answer_second(self, method, request, form, now)
+        if path == ENDPOINTS or path.startswith(f"{ENDPOINTS}/"):
+            if method == "POST":
+                return write_endpoint(self, path, form, now)
+            return remove_endpoint(self, path)
+        raise unknown_url(method, path)
 
     def thin_event(self, payload: Json, **given: Any) -> Json:
         """Return the thin event that Stripe sends beside a snapshot event, or instead of it."""

@@ -21,7 +21,7 @@ from ops.samples.worlds.truth.shop import Shop
 from tests.stripe.account import FakeStripeAccount
 from tests.stripe.lists import EVENTS_LAST_DAYS
 from tests.stripe.ordering import CreationOrder, Place
-from tests.stripe.state import Json, moment
+from tests.stripe.state import Json, family_of, moment
 from tests.stripe.subscriber import (
     GOODS,
     MONTH,
@@ -113,6 +113,10 @@ class CompanyEvents:
 
     def type_of(self, event_id: str) -> str:
         return self._events[event_id].type
+
+    def subject_of(self, event_id: str) -> tuple[str, str]:
+        record = self._events[event_id].heard.record
+        return family_of(record), record.id
 
     def event(self, event_id: str) -> Json:
         return self._events[event_id].payload()

@@ -8,6 +8,7 @@ class StripeRefusal(Exception):
 
     def __init__(self, status: int, message: str, **error: Any) -> None:
         self.status = status
+        self.headers: dict[str, str] = {}
         self.error = {"message": message, "type": "invalid_request_error", **error}
         super().__init__(message)
 

@@ -54,6 +54,10 @@ class EventStore(Ordered, Protocol):
 
     def type_of(self, event_id: str) -> str: ...
 
+    def subject_of(self, event_id: str) -> tuple[str, str]:
+        """Return the family and the id of the object that an event is about."""
+        ...
+
     def event(self, event_id: str) -> Json | bytes:
         """Return an event, or the JSON of it."""
         ...
@@ -73,6 +77,8 @@ class AccountState:
     thin: dict[str, Json] = field(default_factory=dict)
     id: str = "acct_1Own"
     livemode: bool = False
+    destinations: dict[str, Json] = field(default_factory=dict)
+    """Destinations of events, by their ids."""
     undelivered: set[str] = field(default_factory=set)
     """Events that an endpoint has not acknowledged."""
     event_sources: list[EventStore] = field(default_factory=list)
