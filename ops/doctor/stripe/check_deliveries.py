@@ -31,10 +31,9 @@ def _undelivered(seen: SeenAtStripe) -> Finding:
     age = format_duration((seen.now - found.oldest).total_seconds())
     return warning(
         UNDELIVERED,
-        f"{at_least}{format_count(found.number, 'event')} of 30 days ({listed}{more}) have an"
-        f" endpoint that did not acknowledge them, the oldest from {format_time(found.oldest)},"
-        f" {age} ago. Stripe does not say which endpoint: `paidup reconcile` finds those that are"
-        " missing here",
+        f"some endpoint did not acknowledge {at_least}{format_count(found.number, 'event')} of 30"
+        f" days ({listed}{more}), the oldest from {format_time(found.oldest)}, {age} ago. Stripe"
+        " does not say which endpoint: `paidup reconcile` finds those that are missing here",
     )
 
 

@@ -82,6 +82,17 @@ def test_the_time_is_stripe_s() -> None:
     assert ahead - datetime.now(UTC) > timedelta(minutes=50)
 
 
+def test_any_list_that_the_key_may_read_tells_the_time() -> None:
+    *others, last = NEEDED
+    stripe = FakeEndpoints(forbidden=dict.fromkeys(others, "rak_x_read"))
+
+    StripeReader(stripe, OWN).now()
+
+    assert stripe.asked[-1] == f"{last}?limit=1"
+    with pytest.raises(ApiForbidden):
+        StripeReader(FakeEndpoints(forbidden=dict.fromkeys(NEEDED, "rak_x_read")), OWN).now()
+
+
 def test_a_stripe_that_is_away_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(ApiAway):
         StripeReader(FakeEndpoints(failing=ApiAway("500")), OWN).look()
