@@ -311,6 +311,15 @@ class TestGoods:
             "ent_test_1_sso"
         ]
 
+    def test_have_the_features_of_products(self) -> None:
+        account = FakeStripeAccount(prices=[PRO], product_features={"prod_pro": ["sso", "audit"]})
+
+        found = ask(account, "/v1/products/prod_pro/features")["data"]
+
+        assert [each["entitlement_feature"]["lookup_key"] for each in found] == ["sso", "audit"]
+        assert ask(account, "/v1/products/prod_basic/features")["data"] == []
+        assert len(ids(account, "/v1/entitlements/features")) == 2
+
     def test_are_retrieved_one_by_one(self) -> None:
         assert ask(self.account, "/v1/prices/price_pro_m")["product"] == "prod_pro"
         assert ask(self.account, "/v1/products/prod_pro")["object"] == "product"
