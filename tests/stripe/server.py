@@ -265,6 +265,7 @@ class StripeServer(ThreadingHTTPServer):
     """A server that says nothing about a client that was killed."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
@@ -275,7 +276,8 @@ class StripeServer(ThreadingHTTPServer):
 def serving(*, port: int = 0, **given: Any) -> Iterator[FakeApi]:
     """Run the server on a port of loopback, 0 for a free one, until the block ends."""
     api = FakeApi(**given)
-    server = StripeServer(("127.0.0.1", port), type("Handler", (StripeApiHandler,), {"api": api}))
+    handler = type("Handler", (StripeApiHandler,), {"api": api})
+    server = StripeServer(("127.0.0.1", port), handler)
     api.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="stripe", daemon=True)
     thread.start()
