@@ -178,6 +178,12 @@ class Adoption:
                     row = (user, feature, str(value).lower())
                     connection.execute("INSERT INTO access VALUES (%s, %s, %s)", row)
 
+    def granted(self, user: str) -> dict[str, object]:
+        """Return what Paidup grants a user."""
+        query = "SELECT feature, value FROM effective_entitlements WHERE user_id = %s"
+        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
+            return dict(connection.execute(query, (user,)).fetchall())
+
 
 BEFORE: Mapping[str, Callable[[Adoption], None]] = {
     "paidup plans check": Adoption.edit_plans,
@@ -187,7 +193,7 @@ BEFORE: Mapping[str, Callable[[Adoption], None]] = {
 }
 """What a person, the application or Stripe does before a command, by its beginning."""
 
-EXITS: Mapping[str, int] = {"paidup reconcile": 1}
+EXITS: Mapping[str, int] = {"paidup reconcile --limit 3": 1}
 """The exit codes of commands that find something."""
 
 
@@ -248,3 +254,5 @@ def test_the_page_leads_to_an_application_and_a_paidup_that_agree(adoption: Adop
 
     assert not adoption.wrong, "\n".join(adoption.wrong)
     assert adoption.settings.items() <= adoption.environ.items()
+    truth = adoption.company.truth.features
+    assert truth == {user: adoption.granted(user) for user in truth}
