@@ -51,19 +51,19 @@ main()
 
 
 @dataclass(frozen=True)
-class Step:
+class PageCommand:
     """A command of the page, and what the page shows of its output."""
 
     command: str
     shown: list[str]
 
 
-def steps() -> Iterator[Step]:
+def steps() -> Iterator[PageCommand]:
     """Yield the commands of the page in their order."""
     for block in re.findall(r"(?:^ {4}.*\n)+", PAGE, flags=re.MULTILINE):
         for part in re.split(r"^ {4}(?:\$ |(?=export ))", block, flags=re.MULTILINE)[1:]:
             command, *shown = part.splitlines()
-            yield Step(command, [line.strip() for line in shown])
+            yield PageCommand(command, [line.strip() for line in shown])
 
 
 def pattern_of(shown: str) -> re.Pattern[str]:
@@ -108,7 +108,7 @@ class Adoption:
     running: ExitStack
     wrong: list[str] = field(default_factory=list)
 
-    def follow(self, step: Step) -> None:
+    def follow(self, step: PageCommand) -> None:
         """Do what the page asks for before a command, run it, and note what differs."""
         for begins, prepare in BEFORE.items():
             if step.command.startswith(begins):
