@@ -19,6 +19,7 @@ SCRIPT = ROOT / ".venv" / "bin" / "paidup"
 DOCUMENTS = {
     "audit list": [],
     "changes": [],
+    "compare": ["--sql", "SELECT 1"],
     "console sessions end": ["ada", "--reason", "tests"],
     "console sessions list": [],
     "console token": ["app"],
