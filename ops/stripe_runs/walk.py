@@ -125,20 +125,18 @@ class Walk:
             ApiFailure: Stripe refuses the key or a list, or Redis does not answer.
             RunLost: the run was cancelled, or another process has it.
         """
-        try:
-            self._parts = self._begin()
-        except _Stopped:
-            return
         threads = [
             threading.Thread(target=self._read_parts, name=f"stripe-reader-{number}", daemon=True)
             for number in range(self._readers)
         ]
-        for thread in threads:
-            thread.start()
         try:
-            yield from self._take_pages()
+            with suppress(_Stopped):
+                self._parts = self._begin()
+                for thread in threads:
+                    thread.start()
+                yield from self._take_pages()
         finally:
-            self._end(threads)
+            self._end([thread for thread in threads if thread.ident])
 
     def save(self, connection: Connection) -> None:
         """Write how far the lists are read, with the page that was yielded last.
@@ -150,19 +148,10 @@ class Walk:
         self._run.beat(connection)
         save_parts(connection, self._run.id, self._parts.to_store())
 
-    def progress(self) -> tuple[ListPart, ...]:
-        """Return every range as far as it was stored."""
-        return tuple(self._parts.known())
-
     @property
     def requests(self) -> int:
         """The requests of this run so far, also those of an earlier process."""
         return self._begun_with + sum(api.sent for api in self._apis)
-
-    @property
-    def read_until(self) -> int | None:
-        """The newest second that was read of spans without one; None if this process read none."""
-        return self._parts.edge
 
     def _begin(self) -> OpenParts:
         """Return the parts as an earlier process left them, or the first ones.
@@ -224,6 +213,8 @@ class Walk:
         until = time.monotonic() + THREAD_STOP_SECONDS
         for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))
+        for api in self._apis:
+            api.close()
 
     def _read_parts(self) -> None:
         with suppress(_Stopped):

@@ -46,6 +46,7 @@ DOCUMENTS = {
     "plans diff": [],
     "rebuild": ["--all", "--dry-run"],
     "replay": ["evt_1", "--reason", "tests"],
+    "runs list": [],
     "send": [],
     "status": [],
 }
