@@ -17,9 +17,7 @@ def test_each_planted_gap_is_found_in_its_class_repaired_and_gone(
         gaps = plant_gaps(both.company, len(OF_OBJECTS), kinds=OF_OBJECTS)
         heard = {event.id for event in heard_events(both.company, gaps)}
         both.deliver(without=lambda event: event.id not in heard)
-        expected = {
-            each.name: each.classed for gap in gaps for each in (gap.expected, *gap.beside)
-        }
+        expected = {each.name: each.classed for gap in gaps for each in (gap.expected, *gap.beside)}
 
         _, found = both.compare()
         _, repaired = both.compare(apply=True)
