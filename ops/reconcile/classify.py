@@ -5,7 +5,7 @@ recorded. Rows that one object changes belong to one difference, which is named 
 about, and is of the first class that fits. Pure.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -182,10 +182,10 @@ def differences_in(
 def net_changes(changes: Iterable[ObjectChange], stored: StoredRows) -> Iterator[RowChange]:
     """Yield the rows that differ in a compared column once all decisions are carried out."""
     after = {key: row for change in changes for key, row in _written(change.decisions)}
-    for key in sorted(after):
-        found = RowChange(table=key[0], before=stored.get(key), after=after[key])
-        if _differs(found):
-            yield found
+    found = [
+        RowChange(table=key[0], before=stored.get(key), after=after[key]) for key in sorted(after)
+    ]
+    yield from filter(_differs, _without_renamed(found))
 
 
 def keys_in(changes: Iterable[ObjectChange]) -> frozenset[RowKey]:
@@ -243,6 +243,39 @@ def _written(decisions: Iterable[Decision]) -> Iterator[tuple[RowKey, Row | None
                 yield (table, key), None
             case _:
                 pass
+
+
+def _without_renamed(changes: Sequence[RowChange]) -> list[RowChange]:
+    """Leave out rows that have another key and say the same: a line or a payment became known."""
+    gone = [_says(each.before) if each.after is None else None for each in changes]
+    came = [_says(each.after) if each.before is None else None for each in changes]
+    renamed = Counter(filter(None, gone)) & Counter(filter(None, came))
+    skipped = {*_first(gone, renamed), *_first(came, renamed)}
+    return [each for position, each in enumerate(changes) if position not in skipped]
+
+
+def _first(
+    said: Sequence[tuple[object, ...] | None], wanted: Counter[tuple[object, ...]]
+) -> Iterator[int]:
+    """Yield the positions of the first of each of these, so many of each as wanted."""
+    left = Counter(wanted)
+    for position, each in enumerate(said):
+        if each is not None and left[each] > 0:
+            left[each] -= 1
+            yield position
+
+
+def _says(row: Row | None) -> tuple[object, ...] | None:
+    """Return what a row says whose key may change, None for any other."""
+    match row:
+        case PurchaseRow():
+            table = TableName.PURCHASES
+        case EntitlementRow():
+            table = TableName.ENTITLEMENTS
+        case _:
+            return None
+    values = (getattr(row, name) for name in ("user_id", "plan_code", *COMPARED[table]))
+    return (table, *map(repr, values))
 
 
 def _differs(change: RowChange) -> bool:

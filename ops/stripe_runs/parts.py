@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
+from billing.fetching.record import ApiResponse
 from ops.stripe_runs.lists import Span
 from ops.stripe_runs.pages import ListPage
 from ops.stripe_runs.ranges import Part, after_page, largest, split, without_cursor
+from runtime.time_limits import STRIPE_SETTLE_SECONDS
 
 Key = tuple[str, int]
 """The list and the position of a part."""
@@ -19,7 +21,7 @@ Key = tuple[str, int]
 class OpenParts:
     """The parts of one walk; safe to use from several threads."""
 
-    def __init__(self, parts: Iterable[Part], stripe_now: int, stored: Iterable[Part] = ()) -> None:
+    def __init__(self, parts: Iterable[Part], settled: int, stored: Iterable[Part] = ()) -> None:
         self._changed = threading.Condition()
         self._read = {_key(part): part for part in parts}
         self._taken = dict(self._read)
@@ -27,7 +29,7 @@ class OpenParts:
         self._to_store = dict(self._stored)
         self._owned: set[Key] = set()
         self._failed: set[Key] = set()
-        self._stripe_now = stripe_now
+        self._settled = settled
         self._stopped = False
         self.edge: int | None = None
         """The newest second of the live edge, once that is read."""
@@ -36,15 +38,13 @@ class OpenParts:
         """Return a part to read, and wait for one if need be; None if nothing is left."""
         with self._changed:
             while not self._stopped:
-                free = self._free() or self._half()
-                if free is not None:
+                if (free := self._free_part()) is not None:
                     self._owned.add(free)
                     return free
-                if not self._owned and not self._open_edge():
+                if not self._owned:
                     self._changed.notify_all()
                     return None
-                if self._owned:
-                    self._changed.wait()
+                self._changed.wait()
             return None
 
     def part(self, key: Key) -> Part:
@@ -57,7 +57,7 @@ class OpenParts:
         with self._changed:
             part, page = after_page(self._read[key], page)
             self._read[key] = part
-            self._stripe_now = max(self._stripe_now, int(page.response.at.timestamp()))
+            self._settled = max(self._settled, settled_at(page.response))
             if part.done:
                 self._owned.discard(key)
             self._changed.notify_all()
@@ -112,7 +112,14 @@ class OpenParts:
         taken = self._taken[key]
         return replace(taken, span=Span(oldest=part.span.oldest, newest=taken.span.newest))
 
-    def _free(self) -> Key | None:
+    def _free_part(self) -> Key | None:
+        """Return a part that nobody reads; None if all are read or done."""
+        free = self._unowned() or self._half()
+        if free is None and not self._owned and self._open_edge():
+            free = self._unowned()
+        return free
+
+    def _unowned(self) -> Key | None:
         free = (
             key
             for key, part in self._read.items()
@@ -136,12 +143,17 @@ class OpenParts:
         waiting = [key for key, part in self._read.items() if part.waits]
         for key in waiting:
             part = self._read[key]
-            self.edge = self._stripe_now
-            nothing = part.span.oldest is not None and part.span.oldest > self._stripe_now
-            span = Span(oldest=part.span.oldest, newest=self._stripe_now)
+            self.edge = self._settled
+            nothing = part.span.oldest is not None and part.span.oldest > self._settled
+            span = Span(oldest=part.span.oldest, newest=self._settled)
             opened = replace(part, span=span, waits=False, done=nothing)
             self._read[key] = self._taken[key] = opened
         return bool(waiting)
+
+
+def settled_at(response: ApiResponse) -> int:
+    """Return the newest second of Unix time that was over when Stripe answered."""
+    return int(response.at.timestamp()) - STRIPE_SETTLE_SECONDS
 
 
 def _key(part: Part) -> Key:

@@ -21,9 +21,9 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from ops.stripe_runs.asking import PatientApi
-from ops.stripe_runs.lists import Span, StripeList, page_request
+from ops.stripe_runs.lists import EVERYTHING, Span, StripeList, page_request
 from ops.stripe_runs.pages import ListPage, UnreadablePage, read_page
-from ops.stripe_runs.parts import Key, OpenParts
+from ops.stripe_runs.parts import Key, OpenParts, settled_at
 from ops.stripe_runs.ranges import Part
 from ops.stripe_runs.runs import OpenRun
 from ops.stripe_runs.stored_ranges import load_parts, save_parts
@@ -33,7 +33,6 @@ from runtime.stripe_api.errors import ApiAway, ApiRefused
 from runtime.time_limits import (
     STRIPE_RUN_BEAT_SECONDS,
     STRIPE_RUN_LOOK_SECONDS,
-    STRIPE_SETTLE_SECONDS,
     THREAD_STOP_SECONDS,
 )
 
@@ -50,7 +49,7 @@ class ListReading:
     """
 
     list: StripeList
-    spans: tuple[Span, ...] = (Span(),)
+    spans: tuple[Span, ...] = (EVERYTHING,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +169,7 @@ class Walk:
         One request asks for the time by Stripe's clock, and shows whether the key is good.
         """
         some_list = next(iter(self._readings.values())).list
-        answer = self._patient_api().ask(page_request(some_list, Span(), size=1))
-        now = int(answer.at.timestamp()) - STRIPE_SETTLE_SECONDS
+        now = settled_at(self._patient_api().ask(page_request(some_list, EVERYTHING, size=1)))
         with self._engine.connect() as connection:
             of_run = load_parts(connection, self._run.id)
         stored = [self._as_open(part) for part in of_run if part.list in self._readings]
@@ -227,16 +225,20 @@ class Walk:
             thread.join(max(until - time.monotonic(), 0.0))
 
     def _read_parts(self) -> None:
-        try:
-            api = self._patient_api()
-            while (key := self._parts.own()) is not None:
-                self._read_part(api, key)
-        except _Stopped:
-            return
-        except Exception as error:  # noqa: BLE001 - raised again in the taker
-            self._put(error)
-            return
-        self._put(None)
+        with suppress(_Stopped):
+            try:
+                self._read_what_is_left()
+            except _Stopped:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again in the taker
+                self._put(error)
+            else:
+                self._put(None)
+
+    def _read_what_is_left(self) -> None:
+        api = self._patient_api()
+        while (key := self._parts.own()) is not None:
+            self._read_part(api, key)
 
     def _read_part(self, api: PatientApi, key: Key) -> None:
         """Read one part page by page, until it is done or Stripe does not answer."""
@@ -273,6 +275,7 @@ class Walk:
             with suppress(queue.Full):
                 self._fetched.put(item, timeout=STRIPE_RUN_LOOK_SECONDS)
                 return
+        raise _Stopped
 
     def _patient_api(self) -> PatientApi:
         api = PatientApi(self._make_api(), self._account, self._pause)

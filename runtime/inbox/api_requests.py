@@ -16,6 +16,8 @@ ALLOCATION_DAYS: Final = 30
 ALLOCATION: Final = 10_000
 """Read requests that Stripe allows any account in that span; 500 for each transaction if more."""
 
+MODES: Final = ("live", "test")
+
 _DAY_SECONDS: Final = 86_400
 
 
@@ -38,6 +40,19 @@ class ApiUsage:
     today: int
     in_30_days: int
     pause: ApiPause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiNumbers:
+    """What the metrics say of all accounts together."""
+
+    requests: Mapping[tuple[str, str], int]
+    """Requests ever sent, by caller and result."""
+    reads: Mapping[str, int]
+    """Reads of the last 30 days, by mode. Stripe's allocation is for a platform and its connected
+    accounts together."""
+    paused: bool
+    """True while Stripe's 429 pauses the requests in any account."""
 
 
 class ApiRequests:
@@ -67,6 +82,18 @@ class ApiRequests:
             caller, _, result = name.decode().partition(":")
             counts[caller, result] = int(number)
         return counts
+
+    def numbers(self) -> ApiNumbers:
+        """Return the numbers of all accounts together."""
+        usage = self.usage()
+        reads = dict.fromkeys(MODES, 0)
+        for each in usage:
+            reads[each.account.partition("/")[0]] += each.in_30_days
+        return ApiNumbers(
+            requests=self.results(),
+            reads=reads,
+            paused=any(each.pause is not None for each in usage),
+        )
 
     def _usage(self, account: str, now: float) -> ApiUsage:
         days: Any = self._client.hgetall(f"{self._prefix}stripe:sent:{account}")

@@ -63,6 +63,8 @@ def full_state() -> SharedState:
         "unsold": {"no_user": 1},
         "reconcile_differences": dict.fromkeys(DIFFERENCE_CLASSES, 1),
         "reconcile_runs_at": dict.fromkeys(Part, 1.0),
+        "api_requests": {},
+        "api_reads": {"live": 1},
         "fault_of_surroundings": "42703",
     }
     return SharedState(**given)  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 python -m tests.stripe --subscribers 50 --months 24 --seed 1
 
-The first line printed is JSON: the URL, the API key, the secret that signs webhooks, the Unix time
-at which the company's past ends, and the planted gaps. The same arguments with that time build the
+The first line printed is JSON: URL, API key, the secret that signs webhooks, the Unix time
+at which the company's past ends and the server's clock begins, and the planted gaps. The same arguments with that time build the
 same company, whose events another process so knows.
 """
 
@@ -23,7 +23,7 @@ from tests.stripe.server import KEY, WEBHOOK_SECRET, serving
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
-    asked = _arguments()
+    asked, begun = _arguments(), time.monotonic()
     plan = CompanyPlan(
         subscribers=asked.subscribers, months=asked.months, now=asked.now, seed=asked.seed
     )
@@ -37,6 +37,7 @@ def main() -> int:
     with serving(
         port=asked.port,
         account=company.stripe,
+        clock=lambda: asked.now + time.monotonic() - begun,
         latency=asked.latency,
         limits=RateLimits() if asked.limits else None,
     ) as api:

@@ -15,6 +15,7 @@ from ops.samples.scenario import DAY, Event
 from ops.samples.worlds import offers
 from ops.samples.worlds.account import Heard, old_value
 from ops.samples.worlds.records import FeatureList
+from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.rendering import render, render_event
 from ops.samples.worlds.truth.end import End, end_of
 from ops.samples.worlds.truth.shop import Shop
@@ -44,6 +45,8 @@ class CompanyPlan:
     seed: str = "1"
     livemode: bool = False
     connected: str | None = None
+    release: ApiRelease = ApiRelease.ENDIVE
+    """The API version of its events."""
 
 
 class CompanyEvent(NamedTuple):
@@ -150,7 +153,7 @@ class Company:
 
     def events(self) -> Iterator[CompanyEvent]:
         """Yield every event that Stripe sent, in order."""
-        return merge(*(_events_of(each) for each in self.subscribers), key=lambda each: each[:2])
+        return merge(*(events_of(each) for each in self.subscribers), key=lambda each: each[:2])
 
     @cached_property
     def truth(self) -> CompanyTruth:
@@ -182,14 +185,15 @@ class Company:
         ``listed`` has Stripe list these events, too.
         """
         _show(self.stripe, subscriber)
-        events = list(_events_of(subscriber))[since:]
+        events = list(events_of(subscriber))[since:]
         for event in events:
             if listed:
                 self.listed.put(event)
         return events
 
 
-def _events_of(subscriber: Subscriber) -> Iterator[CompanyEvent]:
+def events_of(subscriber: Subscriber) -> Iterator[CompanyEvent]:
+    """Yield every event about a customer, in order."""
     account = subscriber.account
     for event_id, heard in zip(account.event_ids, account.heard, strict=True):
         yield CompanyEvent(heard.at, event_id, heard, account)
@@ -210,7 +214,7 @@ def build_company(plan: CompanyPlan) -> Company:
         subscriber = _play(plan, number, begins=plan.now - past, until=plan.now)
         company.subscribers.append(subscriber)
         _show(stripe, subscriber)
-        for event in _events_of(subscriber):
+        for event in events_of(subscriber):
             if event.created >= since:
                 listed.put(event)
     return company
@@ -222,6 +226,7 @@ def _play(
     random = Random(f"{plan.seed}/{number}")  # noqa: S311 - a company must repeat, not be secret
     account = SubscriberAccount(
         seed=f"{plan.seed}/{number}/ids",
+        release=plan.release,
         at=begins,
         livemode=plan.livemode,
         connected=plan.connected,

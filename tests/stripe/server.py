@@ -260,14 +260,17 @@ class StripeApiHandler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+class StripeServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(*, port: int = 0, **given: Any) -> Iterator[FakeApi]:
     """Run the server on a port of loopback, 0 for a free one, until the block ends."""
     api = FakeApi(**given)
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", port), type("Handler", (StripeApiHandler,), {"api": api})
-    )
-    server.daemon_threads = True
+    handler = type("Handler", (StripeApiHandler,), {"api": api})
+    server = StripeServer(("127.0.0.1", port), handler)
     api.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="stripe", daemon=True)
     thread.start()

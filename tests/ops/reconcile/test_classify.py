@@ -266,6 +266,29 @@ def test_a_change_that_a_later_object_undoes_is_none() -> None:
     assert keys_in(came_and_went) == {(TableName.PAYMENTS, provisional.key)}
 
 
+def test_a_purchase_that_only_gets_its_line_is_no_difference() -> None:
+    unnamed = replace(PURCHASE, line="")
+    renamed = ObjectChange(
+        name=("checkout.session", "cs_1"),
+        gone=False,
+        decisions=(RowDeleted(table=TableName.PURCHASES, key=unnamed.key), *written(PURCHASE)),
+    )
+
+    assert differences_in([renamed], rows(unnamed)) == ()
+    assert len(differences_in([renamed], rows(replace(unnamed, quantity=2)))) == 1
+
+
+def test_access_that_only_moves_to_another_source_is_no_difference() -> None:
+    moved = replace(ACCESS, source="pi_1")
+    renamed = ObjectChange(
+        name=("payment_intent", "pi_1"),
+        gone=False,
+        decisions=(RowDeleted(table=TableName.ENTITLEMENTS, key=ACCESS.key), *written(moved)),
+    )
+
+    assert differences_in([renamed], rows(ACCESS)) == ()
+
+
 def test_access_that_is_over_on_both_sides_is_no_difference() -> None:
     past = shown("subscription", "sub_1", replace(NO_ACCESS, expires_at=LATER))
 

@@ -1,7 +1,7 @@
 """Walks over a list that a test holds in memory, as Stripe would answer them."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from ops.stripe_runs.runs import OpenRun, RunRequest, begin
 from ops.stripe_runs.walk import ListReading, Walk
 from runtime.json_text import write_json
 from runtime.stripe_api.accounts import ApiAccount
-from runtime.stripe_api.errors import ApiFailure
+from runtime.stripe_api.errors import ApiFailure, ApiRefused
 
 NOW = 1_795_302_000
 OWN = ApiAccount(livemode=False)
@@ -54,6 +54,8 @@ class ListedEvents:
         found = sorted(self.objects, key=lambda each: each[0], reverse=True)
         if after := query.get("starting_after"):
             ids = [name for _, name in found]
+            if after not in ids:
+                raise ApiRefused(f"400: No such event: {after}")
             found = found[ids.index(after) + 1 :]
         oldest, newest = int(query.get("created[gte]", 0)), query.get("created[lte]")
         wanted = [
@@ -62,6 +64,11 @@ class ListedEvents:
         limit = int(query["limit"])
         data = [{"id": name, "object": "event", "created": at} for at, name in wanted[:limit]]
         return {"object": "list", "data": data, "has_more": len(wanted) > limit}
+
+
+def even(number: int, *, span: int = 30 * 86_400) -> list[tuple[int, str]]:
+    """Return events that came evenly over a span of seconds until shortly before now."""
+    return [(NOW - 10 - span + span * each // number, f"evt_{each}") for each in range(number)]
 
 
 def run_of(engine: Engine, **said: Any) -> OpenRun:
@@ -78,7 +85,7 @@ def walk_of(engine: Engine, listed: Any, run: OpenRun, **given: Any) -> Walk:
     return Walk(engine, run, readings, make_api=lambda: listed, account=OWN, **given)
 
 
-def stored_ids(engine: Engine, walk: Walk, most: int | None = None) -> Iterator[str]:
+def stored_ids(engine: Engine, walk: Walk, most: int | None = None) -> Generator[str, None, None]:
     """Store the pages of a walk one by one, and yield the ids of what each showed."""
     for number, page in enumerate(walk.pages(), start=1):
         with engine.begin() as connection:

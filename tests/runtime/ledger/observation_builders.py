@@ -7,7 +7,7 @@ from billing.fetching.observations import ApiObservation
 from billing.ids import Realm, realm_of
 from runtime.ledger.observe import ObserveCause, ObservedObject
 from tests.runtime.ledger.delivery_builders import NOW
-from tests.stripe_account import moment
+from tests.stripe.state import moment
 
 TEST = realm_of(None, livemode=False)
 BY_ADA = ObserveCause(actor="ada", origin="backfill", reason="we adopt Paidup")

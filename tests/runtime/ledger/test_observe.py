@@ -23,7 +23,7 @@ from tests.runtime.ledger.delivery_builders import (
     rows,
 )
 from tests.runtime.ledger.observation_builders import BY_ADA, TEST, gone, seen, subscription
-from tests.stripe_account import moment
+from tests.stripe.state import moment
 
 pytestmark = pytest.mark.servers
 

@@ -64,7 +64,8 @@ def booked(client: redis.Redis, field: str = "next", account: str = "test") -> f
 
 
 def note(client: redis.Redis, **fields: float) -> None:
-    client.hset("paidup:stripe:budget:test", mapping=fields)
+    for name, value in fields.items():
+        client.hset("paidup:stripe:budget:test", name, str(value))
 
 
 def redis_ms(client: redis.Redis) -> float:
@@ -289,8 +290,8 @@ class TestCounts:
 
     def test_are_of_the_last_30_days(self, client: redis.Redis) -> None:
         today = int(redis_ms(client) // 86_400_000)
-        days = {today - 29: 5, today - 30: 7, today - 31: 9}
-        client.hset("paidup:stripe:sent:test", mapping=days)
+        for ago, number in ((29, 5), (30, 7), (31, 9)):
+            client.hset("paidup:stripe:sent:test", str(today - ago), str(number))
 
         budget(client, "fetch").take(OWN, EVENTS)
 

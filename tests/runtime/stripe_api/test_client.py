@@ -30,6 +30,19 @@ pytestmark = pytest.mark.servers
 CUSTOMER = printed(Customer(id="cus_1", created=1_795_302_000))
 EVENT = event("customer.updated", CUSTOMER)
 OWN = ApiAccount(livemode=False)
+
+LACKS = (
+    "The provided key 'rk_live_*****zf7d' does not have the required permissions for this endpoint"
+)
+ONE_RIGHT = (
+    f"{LACKS} on account 'acct_1'. Having the 'rak_customer_read' permission would allow it."
+)
+TWO_RIGHTS = (
+    f"{LACKS}. Having the 'rak_payment_intent_read', 'rak_checkout_session_read' permissions would"
+    " allow this request to continue."
+)
+NAMED_RIGHT = f"{LACKS}. Enabling \"Prices Read\" ('plan_read') permissions on this key would do."
+NO_RIGHT = f"{LACKS}. Having more permissions would allow this request to continue."
 PATH = "/v1/customers/cus_1"
 
 
@@ -148,7 +161,7 @@ def test_a_key_of_an_organisation_names_the_account_as_a_context(
     ],
 )
 def test_the_mode_of_our_own_account_is_that_of_the_key(
-    key: str, livemode: str, is_live: bool
+    key: str, livemode: str, *, is_live: bool
 ) -> None:
     settings = Settings.from_env({"STRIPE_API_KEY": key, "PAIDUP_LIVEMODE": livemode})
 
@@ -223,29 +236,10 @@ class TestAFailedRequest:
     @pytest.mark.parametrize(
         ("message", "rights"),
         [
-            (
-                "The provided key 'rk_live_*****zf7d' does not have the required permissions for"
-                " this endpoint on account 'acct_1'. Having the 'rak_customer_read' permission"
-                " would allow this request to continue.",
-                ("customer_read",),
-            ),
-            (
-                "The provided key 'rk_live_*****zf7d' does not have the required permissions."
-                " Having the 'rak_payment_intent_read', 'rak_checkout_session_read' permissions"
-                " would allow this request to continue.",
-                ("payment_intent_read", "checkout_session_read"),
-            ),
-            (
-                "Permission denied. The provided key 'rk_live_***zf7d' does not have the required"
-                " permissions. Enabling \"Prices Read\" ('plan_read') permissions on this key would"
-                " allow this request to continue.",
-                ("plan_read",),
-            ),
-            (
-                "The provided key 'sk_live_*****zf7d' does not have the required permissions."
-                " Having more permissions would allow this request to continue.",
-                (),
-            ),
+            (ONE_RIGHT, ("customer_read",)),
+            (TWO_RIGHTS, ("payment_intent_read", "checkout_session_read")),
+            (NAMED_RIGHT, ("plan_read",)),
+            (NO_RIGHT, ()),
         ],
     )
     def test_names_the_rights_that_a_restricted_key_lacks(
