@@ -4,7 +4,7 @@ import json
 from urllib.parse import unquote
 
 from tests.stripe.expansion import expanded, refuse_odd_expansions
-from tests.stripe.goods import render_prices, render_products
+from tests.stripe.goods import render_prices, render_product_features, render_products
 from tests.stripe.lists import Asked, answer_list, page_of
 from tests.stripe.queries import COLLECTIONS, Collection, read_list_query, read_pairs
 from tests.stripe.refusals import missing, unknown_parameter, unknown_url
@@ -24,6 +24,10 @@ def answer_get(account: AccountState, path: str, query: str, asked: Asked) -> Js
     if path in COLLECTIONS:
         return answer_list(account, path, query, asked)
     owner, _, part = path.rpartition("/")
+    if part == "features" and owner.startswith("products/"):
+        wanted = read_list_query(query, Collection(part))
+        features = render_product_features(account, owner.removeprefix("products/"))
+        return page_of(features, wanted, url=f"/v1/{path}", size=account.page_size)
     if part in _PARTS:
         return _answer_part(account, owner.rpartition("/")[2], part, query, asked)
     if owner not in COLLECTIONS:
