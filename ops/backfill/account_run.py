@@ -17,7 +17,7 @@ from ops.backfill.render import report_document
 from ops.backfill.report import BackfillReport
 from ops.backfill.sampling import SampledPlan, plan_by_samples
 from ops.backfill.scope import BackfillScope
-from ops.backfill.stored_report import load_report
+from ops.backfill.stored_report import PLANNED, OpenedRun, load_report, opened_run
 from ops.backfill.taker import PageTaker
 from ops.backfill.user_links import UserLinks
 from ops.backfill.users_file import MappedUser
@@ -51,26 +51,31 @@ class AccountRun:
     reason: str
     limit: int
 
-    def plan(self) -> SampledPlan:
-        """Return what there is to read, and what the key may not read.
+    def plan(self) -> SampledPlan | OpenedRun:
+        """Return what there is to read and what the key may not read, or the run that goes on.
 
         Raises:
             ApiFailure: Stripe does not answer, or refuses the key as a whole.
             Interrupted: a person stopped it.
         """
+        with connections.read_snapshot(self.engine) as connection:
+            opened = opened_run(connection, self.account.realm, self._said())
+        if opened is not None:
+            return opened
         return plan_by_samples(self._patient_api(), rate=self.rate, now=datetime.now(UTC))
 
-    def run(self, total: int) -> BackfillReport:
-        """Read everything and return the report; ``total`` is the estimate of objects.
+    def run(self, planned: SampledPlan | OpenedRun) -> BackfillReport:
+        """Read everything, or what is left of it, and return the report.
 
         Raises:
             ApiFailure: Stripe does not answer, or refuses the key; the same command goes on.
             CommandFailed: another process works on the same run, or it was cancelled.
         """
         run = begin(self.engine, self._wanted())
-        if not run.resumed:
+        if isinstance(planned, SampledPlan):
+            run.counts[PLANNED] = planned.plan.objects
             self._audit(REQUESTED, "done", self._said())
-        with progress(f"reading {self.account.realm}", total) as report:
+        with progress(f"reading {self.account.realm}", run.counts[PLANNED]) as report:
             reading = self._reading(run, report)
             try:
                 with suppress(Interrupted):

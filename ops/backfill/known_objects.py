@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from billing.ids import Realm, object_key
+from billing.ids import ObjectKey, Realm, object_key
 
 _LONGEST_REFERENCE: Final = 25
 """Characters of an order reference; Stripe cuts off the rest of an invoice's id there."""
@@ -23,6 +23,14 @@ def find_known(connection: Connection, realm: Realm, names: Collection[str]) -> 
     return frozenset(connection.scalars(_KNOWN, values)) if listed else frozenset()
 
 
+def find_named(connection: Connection, realm: Realm, names: Collection[str]) -> frozenset[str]:
+    """Return those of the ids that any fact names, whole ones alone."""
+    keys = {object_key(realm, name): name for name in names}
+    found = connection.scalars(_NAMED, {"keys": [*keys]}) if keys else ()
+    return frozenset(keys[ObjectKey(key)] for key in found)
+
+
+_NAMED: Final = text("SELECT object_key FROM memberships WHERE object_key = ANY(:keys)")
 _KNOWN: Final = text(
     "SELECT name FROM unnest(cast(:names AS text[]), cast(:keys AS text[]), cast(:ends AS text[]))"
     " AS asked (name, key, ending) WHERE EXISTS ("

@@ -15,7 +15,9 @@ from typing import Final
 PAGE: Final = 100
 """Objects in one answer: https://docs.stripe.com/api/pagination."""
 
-READS_PER_TRANSACTION: Final = 500
+BESIDES: Final = 2
+"""Requests for each list beside its pages: one for the time at Stripe, one for what came since."""
+
 LEAST_READS: Final = 10_000
 """Stripe allows 500 reads for each transaction over 30 days, and at least 10,000 for each account:
 https://docs.stripe.com/rate-limits#api-read-request-allocations
@@ -65,7 +67,8 @@ class ListPlan:
         """Return the plan of a list that was sampled, the newest sample first."""
         objects = estimate(samples)
         exact = not samples[0].more
-        return cls(name=name, objects=objects, exact=exact, requests=max(ceil(objects / PAGE), 1))
+        pages = max(ceil(objects / PAGE), 1)
+        return cls(name=name, objects=objects, exact=exact, requests=pages + BESIDES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

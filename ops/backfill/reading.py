@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from ops.backfill.features import NAME, FeatureReader
 from ops.backfill.sampling import refuse_wrong_key
+from ops.backfill.stored_report import PLANNED
 from ops.backfill.taker import PageTaker
 from ops.backfill.user_links import LinksMade, UserLinks
 from ops.backfill.users_file import MappedUser
@@ -116,4 +117,5 @@ class AccountReading:
             self.forbidden[name] = str(error)
 
     def _show(self, name: str) -> None:
-        self.report(self.taker.run.counts.total(), name)
+        counts = self.taker.run.counts
+        self.report(counts.total() - counts[PLANNED], name)

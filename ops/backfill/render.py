@@ -7,17 +7,20 @@ from ops.backfill.plan import ListPlan
 from ops.backfill.queries import CustomerWithoutUser, PriceInNoPlan
 from ops.backfill.report import BackfillReport, ListCount
 from ops.backfill.sampling import SampledPlan
+from ops.backfill.stored_report import OpenedRun
 from ops.backfill.users_file import MappedUser
 from ops.terminal.command_name import with_command_name
-from ops.terminal.formats import format_count, format_duration, format_rate
+from ops.terminal.formats import format_count, format_duration, format_rate, format_time
 from ops.terminal.output import Columns, Json, print_rows, print_section, print_text, to_json
 
 _SHOWN_LINES: Final = 20
 
 
-def plan_document(realm: Realm, sampled: SampledPlan) -> dict[str, Json]:
-    """Return the plan as JSON; ``exact`` is false for an estimate."""
-    plan = sampled.plan
+def plan_document(realm: Realm, planned: SampledPlan | OpenedRun) -> dict[str, Json]:
+    """Return the plan as JSON, or the run that goes on; ``exact`` is false for an estimate."""
+    if isinstance(planned, OpenedRun):
+        return {"realm": realm, "goes_on": to_json(planned)}
+    plan = planned.plan
     return {
         "realm": realm,
         "lists": to_json(plan.lists),
@@ -26,13 +29,19 @@ def plan_document(realm: Realm, sampled: SampledPlan) -> dict[str, Json]:
         "rate": plan.rate,
         "seconds": round(plan.seconds, 1),
         "read_allocation_share": round(plan.share, 4),
-        "unreadable": dict(sampled.unreadable),
+        "unreadable": dict(planned.unreadable),
     }
 
 
-def print_plan(realm: Realm, sampled: SampledPlan) -> None:
+def print_plan(realm: Realm, planned: SampledPlan | OpenedRun) -> None:
     """Print how much there is to read, how long it takes and what it costs."""
-    plan = sampled.plan
+    if isinstance(planned, OpenedRun):
+        print_text(
+            f"{realm}: run {planned.run} of {format_time(planned.started_at)} goes on:"
+            f" {planned.read} of about {planned.planned} objects are read"
+        )
+        return
+    plan = planned.plan
     print_rows(_PLAN_COLUMNS, plan.lists, title=f"plan for {realm}")
     estimated = "" if all(each.exact for each in plan.lists) else "about "
     print_text(
@@ -42,7 +51,7 @@ def print_plan(realm: Realm, sampled: SampledPlan) -> None:
         " account within 30 days",
         style="bold",
     )
-    unreadable = (f"{name}: {why}" for name, why in sampled.unreadable.items())
+    unreadable = (f"{name}: {why}" for name, why in planned.unreadable.items())
     print_section("what the key may not read", unreadable)
 
 

@@ -18,7 +18,7 @@ from ops.backfill.account_run import AccountRun
 from ops.backfill.render import plan_document, print_plan, print_report, report_document
 from ops.backfill.report import BackfillReport
 from ops.backfill.sampling import SampledPlan
-from ops.backfill.stored_report import last_run, load_report
+from ops.backfill.stored_report import OpenedRun, last_run, load_report
 from ops.backfill.user_links import contradictions
 from ops.backfill.users_file import MappedUser, read_users, refuse_lines
 from ops.errors import CommandFailed
@@ -38,7 +38,7 @@ from runtime.time_limits import COMMAND_REDIS_SECONDS
 OWN: Final = "own"
 EVERY: Final = "all"
 
-Plans = Mapping[Realm, SampledPlan]
+Plans = Mapping[Realm, SampledPlan | OpenedRun]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ def backfill(settings: Settings, options: BackfillOptions) -> int:
         except Interrupted:
             raise CommandFailed("interrupted: nothing was read") from None
         if not options.as_json:
-            for realm, sampled in plans.items():
-                print_plan(realm, sampled)
+            for realm, planned in plans.items():
+                print_plan(realm, planned)
         if options.dry_run:
             if options.as_json:
                 print_json({"plans": _documents(plans), "accounts": []})
@@ -205,7 +205,7 @@ def _read(
     """Run account after account until one is interrupted, and print each report."""
     reports: list[BackfillReport] = []
     for each in runs:
-        report = each.run(plans[each.account.realm].plan.objects)
+        report = each.run(plans[each.account.realm])
         reports.append(report)
         if not options.as_json:
             print_report(report)
@@ -215,4 +215,4 @@ def _read(
 
 
 def _documents(plans: Plans) -> list[dict[str, Json]]:
-    return [plan_document(realm, sampled) for realm, sampled in plans.items()]
+    return [plan_document(realm, planned) for realm, planned in plans.items()]

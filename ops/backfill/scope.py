@@ -3,7 +3,9 @@
 A purchase may grant for good, so purchases and their payments are read from the first day. Stripe's
 lists cannot be asked for bills of subscriptions alone, so every page is read and judged here. What
 a payment is for, Stripe says on the bill and not on the payment; a payment is therefore left out
-only if it names a bill that was left out before, and what follows from a payment goes with it.
+only if it names a bill that was left out before, and what follows from a payment goes with it. A
+bill that a checkout or a subscription names counts, however old: a paid checkout would otherwise
+stand for it, and nobody would know when it was paid.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -55,14 +57,19 @@ class BackfillScope:
         return is_whole_list(raw, "lines") and bool(known) and max(known) < self.since
 
     def left_out(
-        self, objects: Iterable[tuple[str, Raw]], known: Collection[str]
+        self,
+        objects: Iterable[tuple[str, Raw]],
+        *,
+        known: Collection[str],
+        named: Collection[str],
     ) -> tuple[bool, ...]:
         """Return for each object, with its family, whether it is left out.
 
-        ``known`` are those names of ``follows`` that Paidup knows.
+        ``known`` are those names of ``follows`` of which there is a fact, ``named`` the ids of old
+        bills that a fact names.
         """
         return tuple(
-            self.is_old_bill(family, raw)
+            (self.is_old_bill(family, raw) and raw.get("id") not in named)
             or ((name := self.follows(family, raw)) is not None and name not in known)
             for family, raw in objects
         )

@@ -2,15 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from billing.ids import Realm
 from models.tables import StripeRun
+from ops.backfill.features import NAME as FEATURES
 from ops.backfill.queries import customers_without_user, prices_in_no_plan
 from ops.backfill.report import BackfillReport, ListCount
+from ops.stripe_runs.lists import OBJECT_LISTS
+
+PLANNED: Final = "plan.objects"
+"""The estimate among the counts of a run, from which a run that goes on knows how far it is."""
 
 
 def load_report(connection: Connection, realm: Realm, run: int, *, limit: int) -> BackfillReport:
@@ -33,6 +40,35 @@ def load_report(connection: Connection, realm: Realm, run: int, *, limit: int) -
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRun:
+    """A run that was begun and never ended: how many objects it read, of about how many."""
+
+    run: int
+    started_at: datetime
+    read: int
+    planned: int
+
+
+def opened_run(connection: Connection, realm: Realm, said: Mapping[str, Any]) -> OpenedRun | None:
+    """Return the run that asked for the same and never ended; None if there is none."""
+    row = connection.execute(
+        sa.select(StripeRun.id, StripeRun.started_at, StripeRun.counts)
+        .where(
+            StripeRun.kind == "backfill",
+            StripeRun.realm == realm,
+            StripeRun.state == "running",
+            StripeRun.said == dict(said),
+        )
+        .order_by(StripeRun.id)
+    ).first()
+    if row is None:
+        return None
+    read = sum(count for name, count in row.counts.items() if name != PLANNED)
+    planned = row.counts.get(PLANNED, 0)
+    return OpenedRun(run=row.id, started_at=row.started_at, read=read, planned=planned)
+
+
 def last_run(connection: Connection, realm: Realm) -> int | None:
     """Return the newest backfill of an account and mode; None if there was none."""
     newest = (
@@ -45,8 +81,10 @@ def last_run(connection: Connection, realm: Realm) -> int | None:
 
 def count_by_list(counts: Mapping[str, int]) -> dict[str, ListCount]:
     """Return the counts of a run by list; their names are ``invoices.new`` and the like."""
-    found: dict[str, Counter[str]] = {}
+    names = [*(each.name for each in OBJECT_LISTS), FEATURES]
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
     for name, count in counts.items():
         listed, _, became = name.partition(".")
-        found.setdefault(listed, Counter())[became] += count
-    return {listed: ListCount.read(counted) for listed, counted in found.items()}
+        if name != PLANNED:
+            found[listed][became] += count
+    return {name: ListCount.read(counted) for name, counted in found.items() if counted}

@@ -14,7 +14,7 @@ from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import shows_a_part
 from billing.fetching.record import FetchTarget
 from billing.ids import Realm
-from ops.backfill.known_objects import find_known
+from ops.backfill.known_objects import find_known, find_named
 from ops.backfill.scope import BackfillScope
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.pages import ListPage
@@ -77,7 +77,7 @@ class PageTaker:
         before = self.run.counts + (besides or Counter())
         asked: dict[str, ApiObservation] = {each.id: each for each in shown}
 
-        def tell(changes: Sequence[ObservedChange]) -> None:
+        def count(changes: Sequence[ObservedChange]) -> None:
             self.run.counts = before + _counted(name, changes)
 
         while True:
@@ -85,7 +85,7 @@ class PageTaker:
                 ObservedObject(realm=self.realm, observation=each) for each in asked.values()
             ]
             try:
-                self.ledger.observe(observed, self.cause, save, tell)
+                self.ledger.observe(observed, self.cause, save, refuse=count)
             except ObservationTaken as taken:
                 again = self._again(asked.pop(taken.observation_id))
                 asked[again.id] = again
@@ -103,12 +103,13 @@ class PageTaker:
         if self.scope is None:
             return [True] * len(page.objects)
         objects = [(page.list.family, raw) for raw in page.objects]
-        names = {name for each in objects if (name := self.scope.follows(*each)) is not None}
-        known: frozenset[str] = frozenset()
-        if names:
-            with self.engine.connect() as connection:
-                known = find_known(connection, self.realm, names)
-        return [not left_out for left_out in self.scope.left_out(objects, known)]
+        followed = {name for each in objects if (name := self.scope.follows(*each)) is not None}
+        bills = {str(raw["id"]) for family, raw in objects if self.scope.is_old_bill(family, raw)}
+        with self.engine.connect() as connection:
+            known = find_known(connection, self.realm, followed)
+            named = find_named(connection, self.realm, bills)
+        left_out = self.scope.left_out(objects, known=known, named=named)
+        return [not each for each in left_out]
 
 
 def _counted(name: str, changes: Sequence[ObservedChange]) -> Counter[str]:

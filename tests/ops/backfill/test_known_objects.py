@@ -3,7 +3,7 @@
 import pytest
 
 from billing.ids import realm_of
-from ops.backfill.known_objects import find_known
+from ops.backfill.known_objects import find_known, find_named
 from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
@@ -33,3 +33,15 @@ def test_an_id_is_known_by_its_first_25_characters_and_by_no_fewer(books: Seeded
 
     with books.engine.connect() as connection:
         assert find_known(connection, TEST, {name[:25], name[:24]}) == {name[:25]}
+
+
+def test_what_a_fact_mentions_is_named_even_if_no_fact_is_about_it(books: SeededDatabase) -> None:
+    books.record(books.compose("renewal").events[:2])
+    with books.engine.connect() as connection:
+        about = connection.exec_driver_sql("SELECT count(*) FROM facts").scalar_one()
+        keys = connection.exec_driver_sql("SELECT object_key FROM memberships").scalars().all()
+        names = {key.removeprefix("test:") for key in keys}
+
+        assert find_named(connection, TEST, {*names, "in_unheard_of"}) == names
+        assert find_named(connection, LIVE, names) == find_named(connection, TEST, ()) == set()
+    assert len(names) > about

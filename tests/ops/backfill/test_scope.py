@@ -86,4 +86,10 @@ def test_what_belongs_to_something_unknown_is_left_out() -> None:
         ("customer", {"created": BEFORE}),
     ]
 
-    assert scope.left_out(objects, {"in_2"}) == (True, True, False, False)
+    left_out = scope.left_out(objects, known={"in_2"}, named=())
+
+    assert left_out == (True, True, False, False)
+
+
+def test_an_old_bill_that_something_names_counts() -> None:
+    assert scope.left_out([("invoice", bill())], known=(), named={"in_1"}) == (False,)
