@@ -229,7 +229,7 @@ def test_a_real_server_takes_the_requests_and_the_changes(
 
     assert (len(made["changes"]), again["changes"]) == (1, [])
     assert set(states(again).values()) == {"ok"}
-    assert secret.read_text().startswith("whsec_we_")
+    assert secret.read_text().startswith("whsec_")
 
 
 def test_a_right_that_the_key_lacks_is_named_by_stripe_s_own_name(
