@@ -199,4 +199,4 @@ def _delivery(event: CompanyEvent) -> Delivery:
 
 
 def _raw(value: Any) -> Any:
-    return json.loads(value.text)
+    return json.loads(value if isinstance(value, bytes) else value.text)
