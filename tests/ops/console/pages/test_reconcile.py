@@ -1,4 +1,4 @@
-"""What comparisons with Stripe found, on pages."""
+"""Comparisons with Stripe, as the console shows them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
