@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from billing.facts import API_OBSERVATION, Fact, SubscriptionFields
+from billing.facts import API_OBSERVATION, Fact, SubscriptionFields, is_observation
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import open_fetches
 from billing.fetching.record import FetchTarget
@@ -33,7 +33,7 @@ from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
 from runtime.ledger.locks import secure
-from runtime.ledger.observed import observation_of, store_observations
+from runtime.ledger.observed import AskedFor, observation_of, store_observations
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Scope
 from runtime.ledger.write import ChangeCause, PendingWrites, write
@@ -47,12 +47,16 @@ class ObservedObject:
     observation: ApiObservation
 
 
+ObserveOrigin = Literal["backfill", "reconcile"]
+"""The command that had Stripe asked, as the audit names it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveCause:
     """The person or process that has Stripe asked for objects, by which command, and why."""
 
     actor: str
-    origin: Literal["backfill", "reconcile"]
+    origin: ObserveOrigin
     reason: str | None = None
 
 
@@ -60,8 +64,9 @@ class ObserveCause:
 class ObservedChange:
     """The consequences of one object that was observed.
 
-    ``known`` if something had stated the object before. ``unchanged`` if nothing is stored, because
-    the newest thing known of it is an observation with the same body, or because it says nothing.
+    ``known`` if something had stated the object before. ``unchanged`` if nothing is stored: the
+    observation itself is known, or the newest thing known of the object is one with the same body,
+    or it says nothing.
     ``pending_fetches`` name objects that Stripe showed in part only, or whose order is open.
     """
 
@@ -178,9 +183,11 @@ def _without_unknown(
 ) -> Sequence[PreparedObject]:
     """Return the objects without the facts of those that are gone and that nothing ever named."""
     gone = {each.key for each in prepared if each.facts and each.observed.observation.gone}
-    if not gone:
+    there = [each.mentions for each in prepared if not each.observed.observation.gone]
+    unknown = gone.difference(*there)
+    if not unknown:
         return prepared
-    unknown = gone.difference(connection.scalars(_NAMED, {"keys": sorted(gone)}))
+    unknown = unknown.difference(connection.scalars(_NAMED, {"keys": sorted(unknown)}))
     return [
         replace(each, facts=()) if each.facts and each.key in unknown else each for each in prepared
     ]
@@ -201,7 +208,7 @@ class KnownObjects:
         self,
         connection: Connection,
         stored: Mapping[PartyId, Stored],
-        prepared: Iterable[PreparedObject],
+        prepared: Sequence[PreparedObject],
     ) -> None:
         """Look up what was stored before the batch. The locks of the parties must be held."""
         keys = {each.key for each in prepared}
@@ -209,24 +216,27 @@ class KnownObjects:
         for fact in chain.from_iterable(each.facts for each in stored.values()):
             if fact.object_key in keys:
                 self._see(fact)
-        self._digests = _digests(connection, self._newest.values())
+        newest = (fact.event_id for facts in self._newest.values() for fact in facts)
+        self._digests = _digests(connection, {*newest, *(each.id for each in prepared)})
 
     def has(self, prepared: PreparedObject) -> bool:
         """Return True if something stated the object before."""
         return bool(prepared.facts) and prepared.key in self._newest
 
     def covers(self, prepared: PreparedObject) -> bool:
-        """Return True if the object states nothing that is not known to be its newest state.
+        """Return True if the object states nothing that is not known, or not known to be newest.
 
         Raises:
             ObservationTaken: another answer of the same second is known and differs.
         """
         newest = self._newest.get(prepared.key, [])
         observation = prepared.observed.observation
+        if prepared.id in self._digests:
+            if not self._shows(prepared.id, observation):
+                raise ObservationTaken(prepared.id)
+            return True
         if observation.gone and not _may_run(newest):
             return True
-        if self._digests.get(prepared.id, observation.payload_sha256) != observation.payload_sha256:
-            raise ObservationTaken(prepared.id)
         names = {fact.event_id for fact in newest}
         return bool(names) and all(self._shows(each, observation) for each in names)
 
@@ -257,12 +267,10 @@ def _may_run(newest: Iterable[Fact]) -> bool:
     return bool(shown) and all(each.status not in SUBSCRIPTION_ENDED for each in shown)
 
 
-def _digests(connection: Connection, newest: Iterable[Iterable[Fact]]) -> dict[str, str]:
-    """Return the SHA-256 of the bodies of those of these facts that Stripe's API showed."""
-    ids = sorted({fact.event_id for facts in newest for fact in facts if fact.observed})
-    if not ids:
-        return {}
-    return {row.id: row.payload_sha256 for row in connection.execute(_DIGESTS, {"ids": ids})}
+def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the bodies of those of these ids that are stored observations."""
+    asked = {"ids": sorted(filter(is_observation, ids))}
+    return {row.id: row.payload_sha256 for row in connection.execute(_DIGESTS, asked)}
 
 
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
@@ -309,14 +317,20 @@ def write_observed(connection: Connection, decided: DecidedObjects, cause: Obser
     pending = PendingWrites()
     for each in decided.stated:
         _stage(pending, each, cause)
-    store_observations(connection, _rows(decided.stated))
+    store_observations(connection, _asked(decided.stated, cause))
     write(connection, pending, decided.batch, decided.ends)
 
 
-def _rows(stated: Iterable[Stated]) -> Iterator[tuple[Realm, None, ApiObservation]]:
+def _asked(stated: Iterable[Stated], cause: ObserveCause) -> Iterator[AskedFor]:
     for each in stated:
         observed = each.prepared.observed
-        yield observed.realm, None, observed.observation
+        yield AskedFor(
+            observed.realm,
+            observed.observation,
+            origin=cause.origin,
+            actor=cause.actor,
+            reason=cause.reason,
+        )
 
 
 def _stage(pending: PendingWrites, stated: Stated, cause: ObserveCause) -> None:

@@ -186,6 +186,14 @@ class TestAnObjectThatIsGone:
         assert (change.known, change.unchanged) == (False, True)
         assert rows(engine, "SELECT count(*) FROM memberships") == [0]
 
+    def test_ends_a_subscription_that_the_same_page_named_first(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
+        changes = observe(ledger, seen(subscription(), at=NOW - 60), gone("subscription", "sub_1"))
+
+        assert [each.unchanged for each in changes] == [False, False]
+        assert rows(engine, "SELECT status FROM subscriptions") == ["canceled"]
+
     def test_of_another_family_says_nothing(self, ledger: Ledger, engine: Engine) -> None:
         ledger.record([delivery(event("payment_intent.succeeded", intent("pi_1")))])
         before = contents(engine)
