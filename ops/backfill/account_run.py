@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from ops import connections
+from ops.backfill.held_objects import forget_ended
 from ops.backfill.reading import AccountReading
 from ops.backfill.render import report_document
 from ops.backfill.report import BackfillReport
@@ -72,11 +73,13 @@ class AccountRun:
             CommandFailed: another process works on the same run, or it was cancelled.
         """
         run = begin(self.engine, self._wanted())
+        with self.engine.begin() as connection:
+            forget_ended(connection)
         if isinstance(planned, SampledPlan):
             run.counts[PLANNED] = planned.plan.objects
             self._audit(REQUESTED, "done", self._said())
         with progress(f"reading {self.account.realm}", run.counts[PLANNED]) as report:
-            reading = self._reading(run, report)
+            reading = self._reading(run, report, planned)
             try:
                 with suppress(Interrupted):
                     reading.read()
@@ -113,7 +116,9 @@ class AccountRun:
             run.end(connection, "done" if report.whole else "failed", why, report_document(report))
         self._audit(ENDED, "done" if report.whole else "failed", {"stored": report.stored})
 
-    def _reading(self, run: OpenRun, report: ReportProgress) -> AccountReading:
+    def _reading(
+        self, run: OpenRun, report: ReportProgress, planned: SampledPlan | OpenedRun
+    ) -> AccountReading:
         realm = self.account.realm
         cause = ObserveCause(actor=self.actor, origin="backfill", reason=self.reason)
         scope = None
@@ -144,6 +149,7 @@ class AccountRun:
             is_stopping=lambda: self.interruption.asked,
             pause=self.interruption.pause,
             report=report,
+            already=planned.read if isinstance(planned, OpenedRun) else 0,
         )
 
     def _patient_api(self) -> PatientApi:
