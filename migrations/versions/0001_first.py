@@ -65,6 +65,9 @@ CREATE TABLE api_observations (
     gone BOOLEAN NOT NULL,
     payload TEXT NOT NULL,
     payload_sha256 TEXT NOT NULL,
+    origin TEXT,
+    actor TEXT,
+    reason TEXT,
     CONSTRAINT api_observations_pkey PRIMARY KEY (id)
 );
 CREATE INDEX api_observations_object_id_idx ON api_observations (object_id);

@@ -23,7 +23,7 @@ from ops.backfill.held_objects import HeldObject
 from ops.backfill.taker import PageTaker
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.lists import Span
-from ops.stripe_runs.ranges import Part
+from ops.stripe_runs.ranges import ListPart
 from ops.stripe_runs.stored_ranges import load_parts, save_parts
 
 NAME: Final = "active_entitlements"
@@ -56,13 +56,13 @@ class FeatureReader:
                 part = self._read_some(part, threads)
                 self.show()
 
-    def _begin(self) -> Part:
+    def _begin(self) -> ListPart:
         with self.taker.engine.connect() as connection:
             stored = load_parts(connection, self.taker.run.id)
         begun = (part for part in stored if part.list == NAME)
-        return next(begun, Part(list=NAME, position=0, span=Span()))
+        return next(begun, ListPart(list=NAME, position=0, span=Span()))
 
-    def _read_some(self, part: Part, threads: ThreadPoolExecutor) -> Part:
+    def _read_some(self, part: ListPart, threads: ThreadPoolExecutor) -> ListPart:
         size = _EACH * len(self.apis)
         with self.taker.engine.connect() as connection:
             customers = self._customers(connection, part.cursor or "", size)

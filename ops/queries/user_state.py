@@ -28,6 +28,7 @@ from models.tables import (
     effective_entitlements,
 )
 from ops.queries.audit_history import database_now
+from ops.queries.event_trace import describe_asking
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
 from ops.queries.links import ListedLink, links_to
 from ops.queries.lookups import Lookup, parties_meant
@@ -42,7 +43,7 @@ from runtime.ledger.notes import notes_of_parties
 class Grant:
     """A row of ``user_entitlements`` with the event or API observation that last decided it.
 
-    ``asked_for`` is the event for which the API was asked.
+    ``asked_for`` is the event for which the API was asked, ``asked_by`` what had it asked for none.
     """
 
     row: EntitlementRow
@@ -50,6 +51,7 @@ class Grant:
     decided_by: str | None
     decided_at: datetime | None
     asked_for: str | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,9 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
             ).label("decided_at"),
             StoredObservation.id.label("observed"),
             StoredObservation.event_id.label("asked_for"),
+            StoredObservation.origin,
+            StoredObservation.actor,
+            StoredObservation.reason,
         )
         .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
         .outerjoin(StoredObservation, StoredObservation.id == UserEntitlement.event_id)
@@ -184,6 +189,7 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
             decided_by=_decided_by(found),
             decided_at=found["decided_at"],
             asked_for=found["asked_for"],
+            asked_by=describe_asking(found["origin"], found["actor"], found["reason"]),
         )
         for found in connection.execute(query).mappings()
     )

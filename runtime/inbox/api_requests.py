@@ -6,6 +6,7 @@ are no processes that Prometheus scrapes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import redis
@@ -16,7 +17,9 @@ ALLOCATION_DAYS: Final = 30
 ALLOCATION: Final = 10_000
 """Read requests that Stripe allows any account in that span; 500 for each transaction if more."""
 
-_DAY_SECONDS: Final = 86_400
+MODES: Final = ("live", "test")
+
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +35,25 @@ class ApiPause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiUsage:
-    """What was read from Stripe in one account and mode."""
+    """The reads from Stripe in one account and mode."""
 
     account: str
     today: int
     in_30_days: int
     pause: ApiPause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiNumbers:
+    """The numbers of all accounts together, for metrics."""
+
+    requests: Mapping[tuple[str, str], int]
+    """Requests ever sent, by caller and result."""
+    reads: Mapping[str, int]
+    """Reads of the last 30 days, by mode. Stripe's allocation is for a platform and its connected
+    accounts together."""
+    paused: bool
+    """True while Stripe's 429 pauses the requests in any account."""
 
 
 class ApiRequests:
@@ -68,9 +84,21 @@ class ApiRequests:
             counts[caller, result] = int(number)
         return counts
 
+    def numbers(self) -> ApiNumbers:
+        """Return the numbers of all accounts together."""
+        usage = self.usage()
+        reads = dict.fromkeys(MODES, 0)
+        for each in usage:
+            reads[each.account.partition("/")[0]] += each.in_30_days
+        return ApiNumbers(
+            requests=self.results(),
+            reads=reads,
+            paused=any(each.pause is not None for each in usage),
+        )
+
     def _usage(self, account: str, now: float) -> ApiUsage:
         days: Any = self._client.hgetall(f"{self._prefix}stripe:sent:{account}")
-        today = int(now // _DAY_SECONDS)
+        today = int(now // _DAY.total_seconds())
         sent = {int(day): int(number) for day, number in days.items()}
         return ApiUsage(
             account=account,

@@ -33,7 +33,7 @@ from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
 from runtime.ledger.locks import secure
-from runtime.ledger.observed import observation_of, store_observations
+from runtime.ledger.observed import AskedFor, observation_of, store_observations
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Scope
 from runtime.ledger.write import ChangeCause, PendingWrites, write
@@ -339,14 +339,20 @@ def write_observed(connection: Connection, decided: DecidedObjects, cause: Obser
     pending = PendingWrites()
     for each in decided.stated:
         _stage(pending, each, cause)
-    store_observations(connection, _rows(decided.stated))
+    store_observations(connection, _asked(decided.stated, cause))
     write(connection, pending, decided.batch, decided.ends)
 
 
-def _rows(stated: Iterable[Stated]) -> Iterator[tuple[Realm, None, ApiObservation]]:
+def _asked(stated: Iterable[Stated], cause: ObserveCause) -> Iterator[AskedFor]:
     for each in stated:
         observed = each.prepared.observed
-        yield observed.realm, None, observed.observation
+        yield AskedFor(
+            observed.realm,
+            observed.observation,
+            origin=cause.origin,
+            actor=cause.actor,
+            reason=cause.reason,
+        )
 
 
 def _stage(pending: PendingWrites, stated: Stated, cause: ObserveCause) -> None:

@@ -6,7 +6,7 @@ notices what changed in between and reads it again.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
@@ -65,17 +65,29 @@ def load_observations(connection: Connection, event_ids: Sequence[str]) -> dict[
     return found
 
 
-def store_observations(
-    connection: Connection, observed: Iterable[tuple[Realm, EventId | None, ApiObservation]]
-) -> None:
-    """Insert these observations that are not stored yet, with realm and event that asked for each.
+class AskedFor(NamedTuple):
+    """An observation, and the event for which the API was asked.
+
+    Without one, ``origin`` is the command that had it asked, for ``actor`` and for a ``reason``.
+    """
+
+    realm: Realm
+    observation: ApiObservation
+    event_id: EventId | None = None
+    origin: str | None = None
+    actor: str | None = None
+    reason: str | None = None
+
+
+def store_observations(connection: Connection, observed: Iterable[AskedFor]) -> None:
+    """Insert these observations that are not stored yet.
 
     Raises:
         ObservationTaken: another answer of the same second is stored and differs.
     """
     rows: dict[str, dict[str, Any]] = {}
     for each in observed:
-        row = _row(*each)
+        row = _row(each)
         _refuse_another(row, rows.setdefault(row["id"], row))
     if not rows:
         return
@@ -106,18 +118,22 @@ def observation_of(row: Any) -> ApiObservation:
     )
 
 
-def _row(realm: Realm, event_id: EventId | None, observation: ApiObservation) -> dict[str, Any]:
+def _row(asked: AskedFor) -> dict[str, Any]:
+    observation = asked.observation
     return {
         "id": observation.id,
         "object_id": observation.object_id,
         "family": observation.family,
-        "realm": realm,
-        "event_id": event_id,
+        "realm": asked.realm,
+        "event_id": asked.event_id,
         "asked_at": observation.asked_at,
         "api_version": observation.api_version,
         "gone": observation.gone,
         "payload": observation.payload,
         "payload_sha256": observation.payload_sha256,
+        "origin": asked.origin,
+        "actor": asked.actor,
+        "reason": asked.reason,
     }
 
 

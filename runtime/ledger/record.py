@@ -18,9 +18,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.fetching.observations import ApiObservation
 from billing.fetching.record import targets_from_text, targets_to_text
-from billing.ids import EventId, PartyId, Realm
+from billing.ids import PartyId
 from billing.rows import Projection
 from runtime.ledger.admit import note_fetched, resettle
 from runtime.ledger.catalogues import CatalogueCache, CatalogueSource
@@ -44,7 +43,7 @@ from runtime.ledger.observe import (
     prepare_observed,
     write_observed,
 )
-from runtime.ledger.observed import store_observations, with_stored_fetches
+from runtime.ledger.observed import AskedFor, store_observations, with_stored_fetches
 from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange, state
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
@@ -334,13 +333,13 @@ def _noted(step: Step) -> dict[str, Any]:
     }
 
 
-def _observed(steps: Iterable[Step]) -> Iterator[tuple[Realm, EventId, ApiObservation]]:
+def _observed(steps: Iterable[Step]) -> Iterator[AskedFor]:
     """Yield what was observed for each delivery that settles its event or completes it."""
     for step in steps:
         if step.work.state is not DeliveryState.SETTLED:
             delivery = step.work.prepared.delivery
             for each in delivery.observations or ():
-                yield delivery.envelope.realm, delivery.envelope.event_id, each
+                yield AskedFor(delivery.envelope.realm, each, delivery.envelope.event_id)
 
 
 def _stage(pending: PendingWrites, step: Step) -> None:

@@ -15,6 +15,7 @@ from ops.samples.scenario import DAY, Event
 from ops.samples.worlds import offers
 from ops.samples.worlds.account import Heard, old_value
 from ops.samples.worlds.records import FeatureList
+from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.rendering import render, render_event
 from ops.samples.worlds.truth.end import End, end_of
 from ops.samples.worlds.truth.shop import Shop
@@ -44,6 +45,8 @@ class CompanyPlan:
     seed: str = "1"
     livemode: bool = False
     connected: str | None = None
+    release: ApiRelease = ApiRelease.ENDIVE
+    """The API version of its events."""
 
 
 class CompanyEvent(NamedTuple):
@@ -108,6 +111,11 @@ class CompanyEvents:
     def after(self, place: Place) -> Iterator[Place]:
         return self._order.after(place)
 
+    def newest(self, event_type: str | None = None) -> Iterator[CompanyEvent]:
+        """Yield the events of a type, or all, the newest first."""
+        events = (self._events[place.id] for place in self._order.before(None))
+        return (each for each in events if event_type in (None, each.type))
+
     def types(self) -> frozenset[str]:
         return frozenset(self._types)
 
@@ -145,7 +153,7 @@ class Company:
 
     def events(self) -> Iterator[CompanyEvent]:
         """Yield every event that Stripe sent, in order."""
-        return merge(*(_events_of(each) for each in self.subscribers), key=lambda each: each[:2])
+        return merge(*(events_of(each) for each in self.subscribers), key=lambda each: each[:2])
 
     @cached_property
     def truth(self) -> CompanyTruth:
@@ -157,14 +165,35 @@ class Company:
 
     def arrive(self, at: int) -> list[CompanyEvent]:
         """Have one more customer subscribe at a Unix time, and return the events about it."""
+        return self.note(self.settle(at))
+
+    def settle(self, at: int, *, named: str | None = None) -> Subscriber:
+        """Return one more customer who subscribes at a Unix time; Stripe does not show it yet.
+
+        ``named`` is how its objects name its user (``Subscriber``).
+        """
         number = len(self.subscribers)
-        arrived = _play(self.plan, number, begins=at, until=at + MONTH)
+        arrived = _play(self.plan, number, begins=at, until=at + MONTH, named=named)
         self.subscribers.append(arrived)
-        _put(self.stripe, self.listed, arrived, since=at)
-        return list(_events_of(arrived))
+        return arrived
+
+    def note(
+        self, subscriber: Subscriber, *, since: int = 0, listed: bool = True
+    ) -> list[CompanyEvent]:
+        """Have Stripe show what became of a customer, and return the events from a number on.
+
+        ``listed`` has Stripe list these events, too.
+        """
+        _show(self.stripe, subscriber)
+        events = list(events_of(subscriber))[since:]
+        for event in events:
+            if listed:
+                self.listed.put(event)
+        return events
 
 
-def _events_of(subscriber: Subscriber) -> Iterator[CompanyEvent]:
+def events_of(subscriber: Subscriber) -> Iterator[CompanyEvent]:
+    """Yield every event about a customer, in order."""
     account = subscriber.account
     for event_id, heard in zip(account.event_ids, account.heard, strict=True):
         yield CompanyEvent(heard.at, event_id, heard, account)
@@ -184,14 +213,20 @@ def build_company(plan: CompanyPlan) -> Company:
         past = plan.months * MONTH - spread
         subscriber = _play(plan, number, begins=plan.now - past, until=plan.now)
         company.subscribers.append(subscriber)
-        _put(stripe, listed, subscriber, since=since)
+        _show(stripe, subscriber)
+        for event in events_of(subscriber):
+            if event.created >= since:
+                listed.put(event)
     return company
 
 
-def _play(plan: CompanyPlan, number: int, *, begins: int, until: int) -> Subscriber:
+def _play(
+    plan: CompanyPlan, number: int, *, begins: int, until: int, named: str | None = None
+) -> Subscriber:
     random = Random(f"{plan.seed}/{number}")  # noqa: S311 - a company must repeat, not be secret
     account = SubscriberAccount(
         seed=f"{plan.seed}/{number}/ids",
+        release=plan.release,
         at=begins,
         livemode=plan.livemode,
         connected=plan.connected,
@@ -199,27 +234,24 @@ def _play(plan: CompanyPlan, number: int, *, begins: int, until: int) -> Subscri
     subscriber = Subscriber(
         account=account,
         user=f"user_{number:06}",
-        named=draw_name_style(random),
+        named=named or draw_name_style(random),
         until=until,
     )
     play_course(subscriber, random)
     return subscriber
 
 
-def _put(
-    stripe: FakeStripeAccount, listed: CompanyEvents, subscriber: Subscriber, *, since: int
-) -> None:
+def _show(stripe: FakeStripeAccount, subscriber: Subscriber) -> None:
+    """Have Stripe show every object of a customer as it is now."""
     account = subscriber.account
     for record in account.records.values():
-        stripe.keep(record)
+        if stripe.state_of(record.id) is not record:
+            stripe.keep(record)
     for heard in account.heard:
         if isinstance(heard.record, FeatureList):
             stripe.keep(heard.record, moment(heard.at))
     for session_id, offer in account.sold.items():
         stripe.sell(session_id, offer)
-    for event in _events_of(subscriber):
-        if event.created >= since:
-            listed.put(event)
 
 
 def plans_text(document: Mapping[str, Any]) -> str:

@@ -34,11 +34,9 @@ def expanded(
     Raises:
         StripeRefusal: something of it cannot be expanded.
     """
-    if raw["id"] in account.listed and raw["object"] in ("subscription", "invoice"):
+    if raw["id"] in account.listed:
         name = "items" if raw["object"] == "subscription" else "lines"
-        raw[name] = shown(account.listed[raw["id"]])
-    elif raw["id"] in account.listed:
-        raw["lines"] = shown(account.listed[raw["id"]])
+        raw[name] = shown(account.listed[raw["id"]], f"/v1/{raw['id']}/{name}")
     for each in expand:
         name, _, rest = each.partition(".")
         left_out = _left_out(account, raw, name, at, shape)
@@ -56,9 +54,11 @@ def _left_out(
 ) -> Json | None:
     match (raw["object"], name):
         case ("invoice", "payments"):
-            return shown(payments_of(account, raw["id"], at, shape))
+            payments = payments_of(account, raw["id"], at, shape)
+            return shown(payments, f"/v1/invoice_payments?invoice={raw['id']}")
         case ("checkout.session", "line_items"):
-            return shown(account.line_items.get(raw["id"], []))
+            lines = account.line_items.get(raw["id"], [])
+            return shown(lines, f"/v1/checkout/sessions/{raw['id']}/line_items")
         case _:
             return None
 
@@ -84,9 +84,10 @@ def payments_of(account: AccountState, invoice: str, at: datetime, shape: Shape)
     return [account.show(state, shape) for state in states if state is not None]
 
 
-def shown(entries: list[Json]) -> Json:
+def shown(entries: list[Json], url: str) -> Json:
     """Return a list as an object shows it: the first ten."""
-    return {"object": "list", "data": entries[:SHOWN], "has_more": len(entries) > SHOWN}
+    more = len(entries) > SHOWN
+    return {"object": "list", "data": entries[:SHOWN], "has_more": more, "url": url}
 
 
 def _no_expansion(name: str) -> StripeRefusal:

@@ -43,7 +43,6 @@ def own_account(account: AccountState) -> Json:
         "details_submitted": True,
         "email": "owner@example.com",
         "payouts_enabled": True,
-        "settings": {"dashboard": {"display_name": "Example", "timezone": "Etc/UTC"}},
         "type": "standard",
     }
 

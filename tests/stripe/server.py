@@ -5,7 +5,6 @@ headers. A fault lasts until ``works`` is called, or for one request if it is in
 """
 
 import json
-import sys
 import threading
 import time
 from collections import deque
@@ -262,20 +261,16 @@ class StripeApiHandler(BaseHTTPRequestHandler):
 
 
 class StripeServer(ThreadingHTTPServer):
-    """A server that says nothing about a client that was killed."""
-
     daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+    request_queue_size = 128
 
 
 @contextmanager
 def serving(*, port: int = 0, **given: Any) -> Iterator[FakeApi]:
     """Run the server on a port of loopback, 0 for a free one, until the block ends."""
     api = FakeApi(**given)
-    server = StripeServer(("127.0.0.1", port), type("Handler", (StripeApiHandler,), {"api": api}))
+    handler = type("Handler", (StripeApiHandler,), {"api": api})
+    server = StripeServer(("127.0.0.1", port), handler)
     api.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="stripe", daemon=True)
     thread.start()

@@ -6,7 +6,7 @@ in which no body of an event is written before someone asks for it.
 
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from ops.samples.scenario import DAY
 from ops.samples.worlds import offers
@@ -22,7 +22,6 @@ from ops.samples.worlds.records import (
     Subscription,
     SubscriptionItem,
 )
-from ops.samples.worlds.releases import ApiRelease
 from ops.samples.worlds.stage import happens
 from ops.samples.worlds.steps import billing, buying, people, subscribing
 from ops.samples.worlds.steps.subscribing import Names
@@ -47,14 +46,8 @@ FEATURES: Final = ("sso", "audit_log", "priority_support")
 class SubscriberAccount(StripeAccount):
     """A simulated account that remembers what its events are about, and writes none of them."""
 
-    def __init__(self, *, seed: str, at: int, livemode: bool, connected: str | None) -> None:
-        super().__init__(
-            release=ApiRelease.ENDIVE,
-            at=at,
-            livemode=livemode,
-            connected=connected,
-            bare_charges=0.05,
-        )
+    def __init__(self, *, seed: str, **given: Any) -> None:
+        super().__init__(**given, bare_charges=0.05)
         self.random = Random(seed)  # noqa: S311 - a company must repeat, not be secret
         self.event_ids: list[str] = []
         """The id of each event in ``heard``."""

@@ -10,10 +10,20 @@ from billing.catalogue import read_catalogue
 from billing.envelope import parse
 from billing.readers.registry import read_event
 from ops.samples.scenario import DAY
+from ops.samples.worlds.endpoints import WorldEndpoint
 from ops.samples.worlds.records import Invoice, Subscription
-from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
+from ops.samples.worlds.releases import ApiRelease
+from ops.samples.worlds.world import World, WorldPlan
+from tests.stripe.company import (
+    Company,
+    CompanyPlan,
+    build_company,
+    events_of,
+    plans_text,
+)
 from tests.stripe.state import Json
 from tests.stripe.subscriber import MONTH
+from tests.worlds.compare import failures
 
 NOW = 1_795_302_000
 PLAN = CompanyPlan(subscribers=50, months=6, now=NOW)
@@ -109,6 +119,45 @@ def test_the_truth_tells_the_access_and_the_money_of_each_user(company: Company)
     charged = [each for each in listed(company, "/v1/charges") if each["status"] == "succeeded"]
     assert received == sum(each["amount_captured"] for each in charged)
     assert 20 < len(truth.features) <= 50
+
+
+def test_billing_ends_where_the_truth_does(company: Company) -> None:
+    found = []
+    for subscriber, end in zip(company.subscribers, company.truth.ends, strict=True):
+        world = World(
+            plan=WorldPlan(
+                seed="1",
+                release=PLAN.release,
+                endpoint=WorldEndpoint("everything"),
+                users=(subscriber.user,),
+                moves=(),
+            ),
+            events=tuple(event.delivery() for event in events_of(subscriber)),
+            document=company.document,
+            former=(),
+            now=NOW,
+            ends=(end,),
+            accounts=(subscriber.account,),
+        )
+        found += failures(world, shuffles=0)
+
+    assert found == []
+
+
+def test_events_may_have_an_older_shape_than_objects() -> None:
+    plan = CompanyPlan(subscribers=3, months=2, now=NOW, release=ApiRelease.V2024)
+    company = build_company(plan)
+
+    events = [event.payload() for event in company.events()]
+    subscriptions = [
+        event["data"]["object"] for event in events if "customer.subscription" in event["type"]
+    ]
+    assert {event["api_version"] for event in events} == {"2024-06-20"}
+    assert not any(event["type"].startswith("invoice_payment.") for event in events)
+    assert all("current_period_end" in each for each in subscriptions)
+    shown = listed(company, "/v1/subscriptions?status=all")
+    assert not any("current_period_end" in each for each in shown)
+    assert len(listed(company, "/v1/invoice_payments")) > 0
 
 
 def test_a_subscriber_who_arrives_later_is_listed_and_sends_events() -> None:

@@ -29,6 +29,7 @@ from runtime.database.engine import make_engine, make_probe_engine
 from runtime.guard import Guard
 from runtime.history.reports import Report, inbox_report
 from runtime.history.writer import HistoryWriter, start_history
+from runtime.inbox.api_requests import ApiRequests
 from runtime.inbox.durability import refuse_cluster
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
@@ -221,7 +222,11 @@ class Supervisor:
 
     def _make_metrics_server(self, metrics: Metrics) -> MetricsServer:
         shared = SharedStateCollector(
-            SharedStateReader(self._inbox.backlog, self._database_state.state)
+            SharedStateReader(
+                self._inbox.backlog,
+                self._database_state.state,
+                ApiRequests(self._inbox.client).numbers,
+            )
         )
         bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
         return MetricsServer(

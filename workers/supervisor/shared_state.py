@@ -20,6 +20,7 @@ from runtime.data_loss.reports import (
 )
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
+from runtime.inbox.api_requests import ApiNumbers
 from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
@@ -122,17 +123,21 @@ class SharedStateReader:
     """Reads both; a value that cannot be read has no sample."""
 
     def __init__(
-        self, backlog: Callable[[], Backlog], database_state: Callable[[], DatabaseState]
+        self,
+        backlog: Callable[[], Backlog],
+        database_state: Callable[[], DatabaseState],
+        api_numbers: Callable[[], ApiNumbers],
     ) -> None:
         self._backlog = backlog
         self._database_state = database_state
+        self._api_numbers = api_numbers
         self._last_need = LastNeed()
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
         database = asdict(self._database_state())
         try:
-            backlog = self._backlog()
+            backlog, api = self._backlog(), self._api_numbers()
         except RedisError:
             return replace(self._last_need.state(), **database)
         return replace(
@@ -141,6 +146,9 @@ class SharedStateReader:
             fault_of_surroundings=_fault_of_surroundings(backlog.breaker),
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
+            api_requests=api.requests,
+            api_reads=api.reads,
+            api_paused=api.paused,
         )
 
 

@@ -98,12 +98,23 @@ def connected(adopting: Adopting) -> Company:
     return company
 
 
-@pytest.fixture
-def twin(postgres_server: Postgres, database_template: str, company: Company) -> Iterator[Engine]:
-    """A database that heard every webhook of the company's past."""
-    url = postgres_server.create_database("twin", template=database_template)
-    engine = with_plans(url, company)
+@pytest.fixture(scope="module")
+def heard(postgres_server: Postgres, database_template: str, company: Company) -> Iterator[str]:
+    """The name of a database that heard every webhook of the company's past."""
+    engine = with_plans(
+        postgres_server.create_database("heard", template=database_template), company
+    )
     hear(engine, (event.delivery().body for event in company.events()))
+    engine.dispose()
+    yield "heard"
+    postgres_server.drop_database("heard")
+
+
+@pytest.fixture
+def twin(postgres_server: Postgres, heard: str) -> Iterator[Engine]:
+    """A copy of that database."""
+    url = postgres_server.create_database("twin", template=heard)
+    engine = engine_for(url, application_name="tests")
     yield engine
     engine.dispose()
     postgres_server.drop_database("twin")

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from contextlib import closing
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -180,6 +181,13 @@ class TestAWalkThatGoesOn:
         assert Counter(before + after) == names(listed) + Counter([gone])
 
 
+class Listless(ListedEvents):
+    """Answers something else than a list."""
+
+    def page(self, _: str) -> dict[str, Any]:
+        return {"object": "list"}
+
+
 @pytest.mark.usefixtures("impatient")
 class TestARequestWithoutAnAnswer:
     def test_is_sent_again(self, engine: Engine) -> None:
@@ -208,9 +216,7 @@ class TestARequestWithoutAnAnswer:
         assert found + rest == names(listed)
 
     def test_may_be_one_that_is_no_list(self, engine: Engine) -> None:
-        listed = ListedEvents(even(10))
-        walk = walk_of(engine, listed, run_of(engine))
-        listed.page = lambda _: {"object": "list"}  # type: ignore[method-assign]
+        walk = walk_of(engine, Listless(), run_of(engine))
 
         assert list(stored_ids(engine, walk)) == []
         assert "answers no list" in walk.unread[0].reason
@@ -284,7 +290,8 @@ def test_the_run_is_alive_while_no_page_comes(
     run = run_of(engine)
     heartbeat = sa.select(StripeRun.heartbeat_at).where(StripeRun.id == run.id)
     with engine.connect() as connection:
-        begun = connection.scalar(heartbeat)
+        begun = connection.execute(heartbeat).scalar_one()
+    assert begun is not None
     answered = threading.Event()
 
     def hang(request: str) -> None:
@@ -300,7 +307,8 @@ def test_the_run_is_alive_while_no_page_comes(
 
     def is_later() -> bool:
         with engine.connect() as connection:
-            return bool(connection.scalar(heartbeat) > begun)
+            beaten = connection.execute(heartbeat).scalar_one()
+        return beaten is not None and beaten > begun
 
     until(is_later)
     answered.set()

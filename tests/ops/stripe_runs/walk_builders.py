@@ -1,7 +1,7 @@
 """Walks over a list that a test holds in memory, as Stripe would answer them."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -85,7 +85,7 @@ def walk_of(engine: Engine, listed: Any, run: OpenRun, **given: Any) -> Walk:
     return Walk(engine, run, readings, make_api=lambda: listed, account=OWN, **given)
 
 
-def stored_ids(engine: Engine, walk: Walk, most: int | None = None) -> Iterator[str]:
+def stored_ids(engine: Engine, walk: Walk, most: int | None = None) -> Generator[str, None, None]:
     """Store the pages of a walk one by one, and yield the ids of what each showed."""
     for number, page in enumerate(walk.pages(), start=1):
         with engine.begin() as connection:
