@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -76,13 +76,13 @@ class PastRuns:
 class Disagreement:
     """What the newest whole runs found and what stands, for metrics, `status` and `doctor`."""
 
-    differences: Mapping[str, int]
+    differences: Mapping[str, int] = field(default_factory=dict)
     """How many stand or are left to a person, by class; every class is there."""
-    put_in: int
+    put_in: int = 0
     """Missing events that were put in within the last day."""
-    agreed_at: datetime | None
+    agreed_at: datetime | None = None
     """The beginning of the newest comparison of objects that found both sides agree."""
-    runs_at: Mapping[str, datetime]
+    runs_at: Mapping[str, datetime] = field(default_factory=dict)
     """The beginning of the newest whole run by part, of the account that is furthest behind."""
 
     @property
@@ -184,6 +184,14 @@ def read_disagreement(connection: Connection) -> Disagreement:
     )
 
 
+def due_now(connection: Connection, settings: Settings, *, lease: timedelta) -> tuple[Loop, ...]:
+    """Return the loops of the schedule that are due by the database's clock; none without one."""
+    if not settings.reconciles:
+        return ()
+    now = connection.execute(sa.select(sa.func.now())).scalar_one()
+    return loops_due(realms_of(settings), read_past_runs(connection, lease=lease), now)
+
+
 def _newest(*times: datetime | None) -> datetime | None:
     return max((each for each in times if each is not None), default=None)
 
@@ -257,21 +265,3 @@ _AGREED: Final = _text(
     " (SELECT count(DISTINCT name) FROM stripe_run_differences WHERE state = 'repaired'"
     "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in"
 )
-
-
-def due_now(connection: Connection, settings: Settings, *, lease: timedelta) -> tuple[Loop, ...]:
-    """Return the loops of the schedule that are due by the database's clock; none without one."""
-    if not settings.reconciles:
-        return ()
-    now = connection.execute(sa.select(sa.func.now())).scalar_one()
-    return loops_due(realms_of(settings), read_past_runs(connection, lease=lease), now)
-
-
-def to_document(found: Disagreement) -> dict[str, Any]:
-    """Return it as JSON values for `status --json`."""
-    return {
-        "differences": dict(found.differences),
-        "put_in_within_a_day": found.put_in,
-        "agreed_at": found.agreed_at.isoformat() if found.agreed_at else None,
-        "runs_at": {part: at.isoformat() for part, at in found.runs_at.items()},
-    }

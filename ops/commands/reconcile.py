@@ -5,8 +5,11 @@ import sys
 from datetime import datetime
 
 import click
+import sqlalchemy as sa
 
+from models.tables import StripeRun
 from ops import connections
+from ops.commands.reconcile_runs import list_past, show_run
 from ops.reconcile.accounts import accounts_of
 from ops.reconcile.course import Wish
 from ops.reconcile.differences import read_differences
@@ -150,11 +153,19 @@ def _run(
         )
     with connections.read_snapshot(servers.engine) as connection:
         found = in_order(read_differences(connection, run))
+        requests = connection.execute(
+            sa.select(StripeRun.requests).where(StripeRun.id == run)
+        ).scalar_one()
     return EndedRun(
         run=run,
+        requests=requests,
         realm=account.realm,
         says=statement.sentence,
         document=statement.document(),
         differences=found[:limit],
         total=len(found),
     )
+
+
+reconcile.add_command(list_past)
+reconcile.add_command(show_run)

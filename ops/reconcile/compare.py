@@ -10,9 +10,11 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from billing.facts import Fact
+from billing.facts import Fact, Kind
+from billing.families import FAMILIES
 from billing.fetching.observations import ApiObservation, Name
 from billing.ids import ObjectKey, Realm, object_key
+from billing.readers.registry import read_unasked
 from ops.reconcile.classify import ObjectChange, ObjectDifference, differences_in, keys_in
 from ops.reconcile.stored import newest_facts, says_the_same, stored_rows
 from runtime.failures.classify import Transient, classify
@@ -24,12 +26,32 @@ AT_ONCE: Final = 25
 """Objects that one preview locks the parties of; events of these wait for it."""
 
 
+def place_of(name: Name) -> tuple[int, str]:
+    """Return the place of an object among those that are decided together."""
+    family, stripe_id = name
+    return (_ORDER.index(family) if family in _ORDER else len(_ORDER), stripe_id)
+
+
+_ORDER: Final = tuple(
+    FAMILIES[kind].stripe_name
+    for kind in (Kind.CUSTOMER, Kind.SUBSCRIPTION, Kind.REFUND, Kind.CHARGE, Kind.PAYMENT_INTENT)
+)
+"""What dates money comes before what only sums it up: a charge tells that money went back, and not
+when; an intent that it came.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownObject:
     """An object as Stripe shows it, and the facts that it states."""
 
     observation: ApiObservation
     facts: tuple[Fact, ...]
+
+    @classmethod
+    def read(cls, realm: Realm, observation: ApiObservation) -> "ShownObject":
+        """Return an object of a realm with its facts."""
+        return cls(observation=observation, facts=read_unasked(realm, observation))
 
     @property
     def name(self) -> Name:
@@ -43,7 +65,7 @@ class ShownObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedObjects:
     """The result of comparing objects.
 
     ``undecided`` are objects that could not be compared now, because Stripe showed them otherwise
@@ -62,34 +84,35 @@ class Comparison:
         self._ledger = ledger
         self._realm = realm
 
-    def of_list(self, shown: Sequence[ShownObject]) -> Compared:
+    def of_list(self, shown: Sequence[ShownObject]) -> ComparedObjects:
         """Return how the objects of a page differ; the parts of one customer may be on others."""
         differences: list[ObjectDifference] = []
         undecided: list[Name] = []
-        telling = self._telling(shown)
+        telling = self.telling(shown)
         for start in range(0, len(telling), AT_ONCE):
             compared = self.together(telling[start : start + AT_ONCE])
             differences += compared.differences
             undecided += compared.undecided
-        return Compared(differences=tuple(differences), undecided=tuple(undecided))
+        return ComparedObjects(differences=tuple(differences), undecided=tuple(undecided))
 
     def together(
         self, shown: Sequence[ShownObject], *, running: frozenset[str] = frozenset()
-    ) -> Compared:
-        """Return how these objects differ, each decided after the ones before it.
+    ) -> ComparedObjects:
+        """Return how these objects differ, each decided after those that come before it.
 
         ``running`` are the ids of those that Paidup thinks Stripe has.
         """
         undecided: list[Name] = []
-        changes = [*self._previewed(shown, undecided)]
+        ordered = sorted(shown, key=lambda each: place_of(each.name))
+        changes = [*self._previewed(ordered, undecided)]
         with self._engine.connect() as connection:
             stored = stored_rows(connection, keys_in(changes))
-        return Compared(
+        return ComparedObjects(
             differences=differences_in(changes, stored, running=running),
             undecided=tuple(undecided),
         )
 
-    def _telling(self, shown: Sequence[ShownObject]) -> list[ShownObject]:
+    def telling(self, shown: Sequence[ShownObject]) -> list[ShownObject]:
         """Return the objects that say something else than what is known."""
         keys = [fact.object_key for each in shown for fact in each.facts]
         with self._engine.connect() as connection:

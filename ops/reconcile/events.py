@@ -29,6 +29,9 @@ LOOK_BACK: Final = timedelta(hours=26)
 MOST_PAGES: Final = 10
 """It reads no more, because another endpoint that is broken makes the list long."""
 
+READERS: Final = 10
+"""A page of events is large, so that with all else a request takes a quarter of a second."""
+
 MORE: Final = "Stripe lists more undelivered events, which the nightly comparison covers"
 
 
@@ -55,6 +58,7 @@ def compare_events(course: Course) -> PartEnded:
         make_api=course.make_api,
         account=course.account,
         is_stopping=course.is_stopping,
+        readers=READERS,
     )
     for page in walk.pages():
         comparison.take(page.objects, page.response.at, walk.save, by_day=True)

@@ -14,9 +14,11 @@ class Looked:
     """The differences of a second look.
 
     ``found`` are all of them as they are stored. ``standing`` are those that a repair may record,
-    and ``shown`` the objects as Stripe showed them then.
+    and ``shown`` the objects as Stripe showed them then. ``moving`` are objects of the others: a
+    repair leaves them alone.
     """
 
     found: tuple[Difference, ...] = ()
     standing: tuple[ObjectDifference, ...] = ()
+    moving: frozenset[Name] = frozenset()
     shown: Mapping[Name, ShownObject] = field(default_factory=dict)

@@ -10,6 +10,7 @@ A run that was killed goes on with the page after the last one it kept.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Final
 
@@ -17,9 +18,8 @@ import sqlalchemy as sa
 
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
-from billing.readers.registry import read_unasked
 from models.tables import Membership, StripeRunDifference
-from ops.reconcile.compare import Compared, Comparison, ShownObject
+from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
 from ops.reconcile.course import Course, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import (
@@ -32,7 +32,7 @@ from ops.reconcile.differences import (
 from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
 from ops.reconcile.missing_events import EVENT
-from ops.reconcile.repair import Repair
+from ops.reconcile.repair import Repair, preview_repair
 from ops.reconcile.shown import (
     NoCustomer,
     ObjectScope,
@@ -40,7 +40,14 @@ from ops.reconcile.shown import (
     keep_page,
     not_shown,
 )
-from ops.reconcile.standing import SEEN_ONCE, SecondLook, digest_of, judge, undecided
+from ops.reconcile.standing import (
+    SEEN_ONCE,
+    SecondLook,
+    digest_of,
+    in_words,
+    restate,
+    undecided,
+)
 from ops.reconcile.waiting import unapplied_events
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.lists import (
@@ -53,6 +60,7 @@ from ops.stripe_runs.lists import (
 )
 from ops.stripe_runs.pages import ListPage
 from ops.stripe_runs.walk import ListReading, Walk
+from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interrupted
 from runtime.database.one_of import one_of
 from runtime.ledger.deployment import ledger_of
@@ -84,6 +92,8 @@ def compare_objects(course: Course) -> PartEnded:
     comparison.find_unknown()
     looked = comparison.look_again()
     if looked.standing and course.wish.applies_objects:
+        for each in preview_repair(looked):
+            course.tell(f"repairs {each.name} of user {each.user_id or 'unknown'}: {each.says}")
         Repair(course, ledger, looked).record()
     return PartEnded(
         agreed={},
@@ -181,7 +191,8 @@ class ObjectComparison:
         asked = [*self._fetched(api, readable)]
         compared = self._comparison.of_list(asked)
         gone = [each for each in asked if each.observation.gone]
-        found = [*_candidates(compared, asked), *map(_unknown, gone)]
+        unknown = [_candidate(each, DifferenceClass.UNKNOWN_THERE) for each in gone]
+        found = [*_candidates(compared, asked), *unknown]
         self._keep(api, found)
 
     def look_again(self) -> Looked:
@@ -189,14 +200,14 @@ class ObjectComparison:
         candidates = self._seen_once()
         if not candidates:
             return Looked()
-        self._course.tell(f"{len(candidates)} objects differ; Stripe is asked again in a minute")
+        self._tell(candidates)
         self._course.pause(SECOND_LOOK_SECONDS)
         api = self._patient_api()
         shown = [*self._fetched(api, [(each.family, each.name) for each in candidates])]
         seen = {each.name: _digest(each) for each in candidates}
         changed = {each.name for each in shown if digest_of(each.facts) != seen[each.name[1]]}
         compared = self._compared_by_customer(shown)
-        looked = self._judged(compared, frozenset(changed), shown)
+        looked = self._restated(compared, frozenset(changed), shown)
         self._keep(api, looked.found, instead_of_candidates=True)
         return looked
 
@@ -230,9 +241,7 @@ class ObjectComparison:
             walk.save(connection)
 
     def _read(self, observation: ApiObservation) -> ShownObject:
-        return ShownObject(
-            observation=observation, facts=read_unasked(self._scope.realm, observation)
-        )
+        return ShownObject.read(self._scope.realm, observation)
 
     def _fetched(self, api: PatientApi, names: Iterable[Name]) -> Iterator[ShownObject]:
         """Yield each object as Stripe shows it by itself, and renew the lease meanwhile."""
@@ -254,7 +263,7 @@ class ObjectComparison:
             )
         return candidates[:MOST_CANDIDATES]
 
-    def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[Compared]:
+    def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[ComparedObjects]:
         keys = {key for each in shown for key in each.keys(self._scope.realm)}
         query = sa.select(Membership.object_key, Membership.party).where(
             one_of(Membership.object_key, keys)
@@ -267,21 +276,31 @@ class ObjectComparison:
             self._comparison.together(group, running=gone) for group in together(named, parties)
         ]
 
-    def _judged(
-        self, compared: Sequence[Compared], changed: frozenset[Name], shown: Iterable[ShownObject]
+    def _restated(
+        self,
+        compared: Sequence[ComparedObjects],
+        changed: frozenset[Name],
+        shown: Iterable[ShownObject],
     ) -> Looked:
         differences = [each for one in compared for each in one.differences]
         ids = {name for each in differences for _, name in (*each.objects, each.name)}
         with self._course.engine.connect() as connection:
             events = unapplied_events(connection, self._course.inbox, ids)
         look = SecondLook(changed=changed, unapplied=events)
-        judged = [(each, judge(each, look)) for each in differences]
+        restated = [(each, restate(each, look)) for each in differences]
+        moving = {
+            name
+            for each, stored in restated
+            if stored.state is not DifferenceState.STANDS
+            for name in each.objects
+        }
         held = [undecided(name) for one in compared for name in one.undecided]
         return Looked(
-            found=(*(stored for _, stored in judged), *held),
+            found=(*(stored for _, stored in restated), *held),
             standing=tuple(
-                each for each, stored in judged if stored.state is DifferenceState.STANDS
+                each for each, stored in restated if stored.state is DifferenceState.STANDS
             ),
+            moving=frozenset(moving),
             shown={each.name: each for each in shown},
         )
 
@@ -299,15 +318,28 @@ class ObjectComparison:
             write_differences(connection, self._course.run.id, found)
             self._course.run.beat(connection)
 
+    def _tell(self, candidates: Sequence[Difference]) -> None:
+        """Say that the run looks again; of one customer, also what differs so far."""
+        if self._scope.customers:
+            for each in candidates:
+                self._course.tell(f"{each.name}: {each.says}")
+        number = format_count(len(candidates), "object")
+        self._course.tell(f"{number} may differ: Stripe is asked again in a minute")
+
     def _patient_api(self) -> PatientApi:
         return PatientApi(self._course.make_api(), self._course.account, self._course.pause)
 
 
-def _candidates(compared: Compared, shown: Sequence[ShownObject]) -> list[Difference]:
+def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list[Difference]:
     """Return each object that shows a difference, to be asked for again."""
     by_name = {each.name: each for each in shown}
     found = [
-        _candidate(by_name[name], each.classed, each.customer_id, each.user_id)
+        replace(
+            _candidate(by_name[name], each.classed),
+            says=f"{in_words(each)}; {SEEN_ONCE}",
+            stripe_customer_id=each.customer_id,
+            user_id=each.user_id,
+        )
         for each in compared.differences
         for name in each.objects
     ]
@@ -315,16 +347,7 @@ def _candidates(compared: Compared, shown: Sequence[ShownObject]) -> list[Differ
     return found + [_candidate(each, DifferenceClass.STALE_HERE) for each in held]
 
 
-def _unknown(shown: ShownObject) -> Difference:
-    return _candidate(shown, DifferenceClass.UNKNOWN_THERE)
-
-
-def _candidate(
-    shown: ShownObject,
-    classed: DifferenceClass,
-    customer_id: str | None = None,
-    user_id: str | None = None,
-) -> Difference:
+def _candidate(shown: ShownObject, classed: DifferenceClass) -> Difference:
     family, stripe_id = shown.name
     return Difference(
         name=stripe_id,
@@ -332,8 +355,6 @@ def _candidate(
         classed=classed,
         state=DifferenceState.MOVING,
         says=SEEN_ONCE,
-        stripe_customer_id=customer_id,
-        user_id=user_id,
         theirs={"digest": digest_of(shown.facts)},
     )
 

@@ -15,6 +15,8 @@ class EndedRun:
 
     run: int
     realm: str
+    requests: int
+    """Sent to Stripe."""
     says: str
     document: Mapping[str, Json]
     differences: Sequence[Difference]
@@ -58,6 +60,7 @@ def in_order(differences: Iterable[Difference]) -> list[Difference]:
 def _document(run: EndedRun) -> Json:
     return {
         "run": run.run,
+        "requests": run.requests,
         **run.document,
         "differences": [to_json(each) for each in run.differences],
         "differences_in_all": run.total,

@@ -1,4 +1,4 @@
-"""What Stripe's lists showed to a run, kept in PostgreSQL until it ends, so that it can go on.
+"""Keep what Stripe's lists showed to a run, in PostgreSQL until it ends, so that it can go on.
 
 The other direction needs it: subscriptions and payments of ours that no list showed are asked for
 by id, and what both sides have is what they can agree on.

@@ -24,13 +24,13 @@ HELD: Final = "it could not be compared: its customer was being changed at that 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondLook:
-    """What may still explain a difference: objects that changed meanwhile, and events."""
+    """Explanations of a difference that may pass: objects that changed meanwhile, and events."""
 
     changed: frozenset[Name] = frozenset()
     unapplied: Mapping[str, UnappliedEvent]
 
 
-def judge(found: ObjectDifference, look: SecondLook) -> Difference:
+def restate(found: ObjectDifference, look: SecondLook) -> Difference:
     """Return the difference of two looks as it stands, with the next step in words."""
     event = _event_about(found, look.unapplied)
     if event is not None and event.is_dead:
@@ -74,7 +74,7 @@ def undecided(name: Name) -> Difference:
 
 
 def digest_of(facts: Collection[Fact]) -> str:
-    """Return the SHA-256 of what facts state, whenever and by whatever they state it."""
+    """Return the SHA-256 of what facts state, at any time and by any event."""
     stated = sorted(
         write_json([fact.object_key, fact.customer_id, fact_to_json(fact)["fields"]])
         for fact in facts

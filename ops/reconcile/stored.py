@@ -1,4 +1,4 @@
-"""What Paidup has of the objects that Stripe shows: the newest facts, and the rows that stand."""
+"""Read what Paidup has of objects that Stripe shows: the newest facts, and the rows that stand."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping

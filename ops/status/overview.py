@@ -33,6 +33,7 @@ from runtime.ledger.maintenance.archive_updates import UpdateProgress, updates_i
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
+from runtime.reconciling import Disagreement, read_disagreement
 from runtime.settings import Settings
 from runtime.sizing.need import Need, estimate_need
 
@@ -60,6 +61,8 @@ class DatabaseCounts:
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)
+    disagreement: Disagreement = field(default_factory=Disagreement)
+    """What the newest comparisons with Stripe found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,4 +169,5 @@ def _read(connection: Connection) -> DatabaseCounts:
         runs=runs_under_way(connection),
         behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
+        disagreement=read_disagreement(connection),
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ops.status.breaker import describe_breaker, describe_workers
+from ops.status.comparisons import describe_disagreement, disagreement_document
 from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview
 from ops.status.refused import describe_mismatches, describe_wrong_path
@@ -43,6 +44,7 @@ def as_document(seen: Overview) -> Json:
         "stripe_runs": to_json(database.runs) if database else None,
         "stripe_reads": [_usage_document(usage) for usage in seen.api_usage],
         "behind_pooler": database.behind_pooler if database else None,
+        "stripe": disagreement_document(database.disagreement) if database else None,
         "lost": losses_document(seen.losses),
     }
 
@@ -182,6 +184,8 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
         yield "access", f"{database.ending_soon} {end} within 7 days; {ended}"
     if updates := database.archive_updates:
         yield "archive updates", _archive_updates(updates)
+    if says := describe_disagreement(database.disagreement):
+        yield "Stripe", says
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

@@ -74,20 +74,21 @@ def read_database_state(engine: Engine, *, reconciles: bool = False) -> Database
                 archive_updates_seconds=updates_seconds,
                 approvals_bypassed=_count_bypassed(connection),
             )
-            return replace(state, **_comparisons(connection)) if reconciles else state
+            return replace(state, **_comparisons(connection, reconciles=reconciles))
     except SQLAlchemyError:
         return DatabaseState()
 
 
-def _comparisons(connection: Connection) -> dict[str, Any]:
+def _comparisons(connection: Connection, *, reconciles: bool) -> dict[str, Any]:
     found = read_disagreement(connection)
+    runs = {part: found.runs_at.get(part) for part in Part}
     return {
         "reconcile_differences": found.differences,
         "reconcile_put_in": found.put_in,
         "reconcile_agreed_at": found.agreed_at.timestamp() if found.agreed_at else 0.0,
-        "reconcile_runs_at": {
-            part: at.timestamp() if (at := found.runs_at.get(part)) else 0.0 for part in Part
-        },
+        "reconcile_runs_at": {part: at.timestamp() if at else 0.0 for part, at in runs.items()}
+        if reconciles
+        else None,
     }
 
 

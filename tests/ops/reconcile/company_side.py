@@ -35,7 +35,7 @@ from tests.stripe.lists import Asked
 from tests.stripe.refusals import StripeRefusal
 from tests.stripe.state import moment
 
-NOW = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp())
+NOW = int(datetime.now(UTC).timestamp()) - 60
 OWN = ApiAccount(livemode=False)
 
 
@@ -62,8 +62,8 @@ class StripeInMemory:
     now: int = NOW
     hidden: set[str] = field(default_factory=set)
     refuses: Callable[[str], ApiFailure | None] = lambda _: None
-    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Members that an object has otherwise, by id."""
+    changes: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
+    """What is otherwise at an object than its events said, by id."""
     asked: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,7 +91,13 @@ class StripeInMemory:
         return 200, at, json.dumps(self._changed(shown))
 
     def _changed(self, raw: dict[str, Any]) -> dict[str, Any]:
-        return raw | self.changes.get(raw["id"], {})
+        if change := self.changes.get(raw["id"]):
+            change(raw)
+        return raw
+
+    def all(self, request: str) -> list[dict[str, Any]]:
+        """Return the objects of a page of a list."""
+        return list(self.ask(request, OWN).body["data"])
 
 
 @dataclass
@@ -103,7 +109,7 @@ class CompanySides:
     company: Company
     stripe: StripeInMemory
     time: FakeTime
-    told: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
 
     def deliver(self, *, without: Callable[[CompanyEvent], bool] = lambda _: False) -> None:
         """Apply all events but some."""
@@ -149,7 +155,7 @@ class CompanySides:
             wait=self.time.sleep,
             is_stopping=lambda: False,
             report=lambda *_: None,
-            tell=self.told.append,
+            tell=self.sentences.append,
             clock=self.time,
         )
 
@@ -162,15 +168,18 @@ def company_sides(database: str, redis_url: str, **plan: Any) -> Iterator[Compan
     plans = read_catalogue(company.document)
     catalogues.install_first(engine, plans, actor="test", reason="test")
     client = redis.Redis.from_url(redis_url, protocol=2)
-    yield CompanySides(
+    sides = CompanySides(
         engine=engine,
         inbox=Inbox(client),
         company=company,
         stripe=StripeInMemory(company),
         time=FakeTime(),
     )
-    client.close()
-    engine.dispose()
+    try:
+        yield sides
+    finally:
+        client.close()
+        engine.dispose()
 
 
 def classes(differences: Iterable[Difference]) -> dict[str, str]:
@@ -190,4 +199,4 @@ def _delivery(event: CompanyEvent) -> Delivery:
 
 
 def _raw(value: Any) -> Any:
-    return json.loads(value.text)
+    return json.loads(value if isinstance(value, bytes) else value.text)

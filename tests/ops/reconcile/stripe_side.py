@@ -35,6 +35,8 @@ class BothSides:
     settings: Settings
     told: list[str] = field(default_factory=list)
     is_stopping: Callable[[], bool] = lambda: False
+    work: Callable[[float], None] | None = None
+    """What happens while something waits, instead of the work of a worker."""
 
     def happen(self, *events: Event) -> None:
         """Let events happen at Stripe; none is delivered."""
@@ -48,7 +50,7 @@ class BothSides:
             inbox=self.floor.inbox,
             publish=lambda _: True,
             make_api=lambda: make_api(self.settings),
-            wait=self.floor.work,
+            wait=self.work or self.floor.work,
             is_stopping=self.is_stopping,
         )
 
