@@ -15,7 +15,7 @@ from ops import connections
 from ops.backfill.held_objects import forget_ended
 from ops.backfill.reading import AccountReading
 from ops.backfill.render import report_document
-from ops.backfill.report import BackfillReport
+from ops.backfill.report import ENDED, BackfillReport
 from ops.backfill.sampling import SampledPlan, plan_by_samples
 from ops.backfill.scope import BackfillScope
 from ops.backfill.stored_report import PLANNED, OpenedRun, load_report, opened_run
@@ -32,8 +32,8 @@ from runtime.ledger.record import Ledger
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import StripeApi
 
-REQUESTED: Final = "backfill.requested"
-ENDED: Final = "backfill.ended"
+_REQUESTED_ACTION: Final = "backfill.requested"
+_ENDED_ACTION: Final = "backfill.ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class AccountRun:
             forget_ended(connection)
         if isinstance(planned, SampledPlan):
             run.counts[PLANNED] = planned.plan.objects
-            self._audit(REQUESTED, "done", self._said())
+            self._audit(_REQUESTED_ACTION, "done", self._said())
         with progress(f"reading {self.account.realm}", run.counts[PLANNED]) as report:
             reading = self._reading(run, report, planned)
             try:
@@ -104,7 +104,7 @@ class AccountRun:
         report.unreadable = {**reading.forbidden, **reading.unanswered}
         report.links_made, report.links_stood = reading.linked.made, reading.linked.stood
         report.unlinked = reading.linked.unknown
-        if state in ("done", "failed"):
+        if state in ENDED:
             self._close(run, report)
         else:
             run.release(self.engine)
@@ -114,7 +114,7 @@ class AccountRun:
         why = "; ".join(report.unreadable.values()) or None
         with self.engine.begin() as connection:
             run.end(connection, "done" if report.whole else "failed", why, report_document(report))
-        self._audit(ENDED, "done" if report.whole else "failed", {"stored": report.stored})
+        self._audit(_ENDED_ACTION, "done" if report.whole else "failed", {"stored": report.stored})
 
     def _reading(
         self, run: OpenRun, report: ReportProgress, planned: SampledPlan | OpenedRun

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from billing.ids import Realm
 from ops.backfill.queries import CustomerWithoutUser, PriceInNoPlan
 from ops.backfill.users_file import MappedUser
 from ops.terminal.formats import format_count
+
+
+ENDED: Final = frozenset({"done", "failed", "cancelled"})
+"""States of a run with which no command goes on."""
 
 
 @dataclass(slots=True, kw_only=True)
