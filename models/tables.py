@@ -35,6 +35,7 @@ from models.stripe_runs import (
     ReconciledDay,
     StripeRun,
     StripeRunDifference,
+    StripeRunObject,
     StripeRunPage,
     StripeRunRange,
 )
@@ -128,6 +129,7 @@ __all__ = [
     "StripeEvent",
     "StripeRun",
     "StripeRunDifference",
+    "StripeRunObject",
     "StripeRunPage",
     "StripeRunRange",
     "UserEntitlement",

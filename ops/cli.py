@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Explain why a user has a feature or not.",
     "grants": "Give, list and end access by hand.",
     "links": "Say whose a purchase or customer is.",
+    "backfill": "Read what was sold before Paidup.",
     "changes": "List and follow entitlement changes.",
     "dead": "List, replay and discard dead letters.",
     "replay": "Replay events through the inbox.",

@@ -1,4 +1,4 @@
-"""Ask Stripe for what nobody waits for: obey each pause, and try again what was not answered."""
+"""Ask Stripe patiently: obey each pause, and try again what was not answered."""
 
 import random
 from collections.abc import Callable, Iterator

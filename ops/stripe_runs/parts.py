@@ -11,7 +11,7 @@ from dataclasses import replace
 from billing.fetching.record import ApiResponse
 from ops.stripe_runs.lists import Span
 from ops.stripe_runs.pages import ListPage
-from ops.stripe_runs.ranges import Part, after_page, largest, split, without_cursor
+from ops.stripe_runs.ranges import ListPart, after_page, largest, split, without_cursor
 from runtime.time_limits import STRIPE_SETTLE_SECONDS
 
 Key = tuple[str, int]
@@ -21,7 +21,9 @@ Key = tuple[str, int]
 class OpenParts:
     """The parts of one walk; safe to use from several threads."""
 
-    def __init__(self, parts: Iterable[Part], settled: int, stored: Iterable[Part] = ()) -> None:
+    def __init__(
+        self, parts: Iterable[ListPart], settled: int, stored: Iterable[ListPart] = ()
+    ) -> None:
         self._changed = threading.Condition()
         self._read = {_key(part): part for part in parts}
         self._taken = dict(self._read)
@@ -47,12 +49,12 @@ class OpenParts:
                 self._changed.wait()
             return None
 
-    def part(self, key: Key) -> Part:
+    def part(self, key: Key) -> ListPart:
         """Return a part as far as it is read."""
         with self._changed:
             return self._read[key]
 
-    def read(self, key: Key, page: ListPage) -> tuple[Part, ListPage]:
+    def read(self, key: Key, page: ListPage) -> tuple[ListPart, ListPage]:
         """Take note of a page; return the part after it, and the page without another's objects."""
         with self._changed:
             part, page = after_page(self._read[key], page)
@@ -63,7 +65,7 @@ class OpenParts:
             self._changed.notify_all()
             return part, page
 
-    def without_cursor(self, key: Key) -> Part:
+    def without_cursor(self, key: Key) -> ListPart:
         """Forget the last object of a part, which Stripe no longer knows; return the part."""
         with self._changed:
             self._read[key] = without_cursor(self._read[key])
@@ -82,12 +84,12 @@ class OpenParts:
             self._stopped = True
             self._changed.notify_all()
 
-    def take(self, part: Part) -> None:
+    def take(self, part: ListPart) -> None:
         """Take note that a page is about to be stored; ``part`` is its part as read by then."""
         with self._changed:
             self._taken[_key(part)] = part
 
-    def to_store(self) -> list[Part]:
+    def to_store(self) -> list[ListPart]:
         """Return every part that differs from what is stored.
 
         A split moves the oldest second of one part and makes another. Both are stored together
@@ -103,17 +105,17 @@ class OpenParts:
         with self._changed:
             self._stored = self._to_store
 
-    def known(self) -> list[Part]:
+    def known(self) -> list[ListPart]:
         """Return every part as far as it was taken to be stored."""
         with self._changed:
             return [self._as_taken(key, part) for key, part in self._read.items()]
 
-    def _as_taken(self, key: Key, part: Part) -> Part:
+    def _as_taken(self, key: Key, part: ListPart) -> ListPart:
         taken = self._taken[key]
         return replace(taken, span=Span(oldest=part.span.oldest, newest=taken.span.newest))
 
     def _free_part(self) -> Key | None:
-        """Return a part that nobody reads; None if all are read or done."""
+        """Return a part that no thread reads; None if all are read or done."""
         free = self._unowned() or self._half()
         if free is None and not self._owned and self._open_edge():
             free = self._unowned()
@@ -156,5 +158,5 @@ def settled_at(response: ApiResponse) -> int:
     return int(response.at.timestamp()) - STRIPE_SETTLE_SECONDS
 
 
-def _key(part: Part) -> Key:
+def _key(part: ListPart) -> Key:
     return (part.list, part.position)

@@ -1,6 +1,6 @@
 """Read one list in several places at once: split the ranges in which its objects were created.
 
-Nobody knows beforehand how many objects a range holds. The first page shows how many come in a
+How many objects a range holds is unknown beforehand. The first page shows how many come in a
 second, so a reader that has nothing to do takes the older half of what seems to be the most. Such
 a half may be empty, which costs one request; the newer half is then all that is left to split.
 """
@@ -22,7 +22,7 @@ had read half of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ListPart:
     """A range of a list, as far as it is read: what is left is in ``span``.
 
     ``cursor`` is the last object that was read, and the next page begins after it. ``waits`` means
@@ -41,7 +41,7 @@ class Part:
     """Objects a second in the pages that were read; None before the first one."""
 
 
-def after_page(part: Part, page: ListPage) -> tuple[Part, ListPage]:
+def after_page(part: ListPart, page: ListPage) -> tuple[ListPart, ListPage]:
     """Return the part after a page, and the page without what belongs to another part now.
 
     The part may have been split while Stripe was asked; objects older than its span are then left
@@ -74,7 +74,7 @@ def after_page(part: Part, page: ListPage) -> tuple[Part, ListPage]:
     return read, replace(page, objects=kept)
 
 
-def without_cursor(part: Part) -> Part:
+def without_cursor(part: ListPart) -> ListPart:
     """Return the part as it goes on if Stripe no longer knows its last object.
 
     A customer may be deleted meanwhile. The objects of that second are then read once more.
@@ -82,14 +82,14 @@ def without_cursor(part: Part) -> Part:
     return replace(part, cursor=None)
 
 
-def seem_left(part: Part) -> float:
+def seem_left(part: ListPart) -> float:
     """Return how many objects seem to be left in a part; 0 if nothing is known."""
     if part.done or part.waits or part.density is None or part.span.newest is None:
         return 0.0
     return part.density * (part.span.newest - _floor(part.span))
 
 
-def largest(parts: Iterable[Part]) -> Part | None:
+def largest(parts: Iterable[ListPart]) -> ListPart | None:
     """Return the part that is most worth splitting, or None if none is."""
     worth = [
         part
@@ -99,7 +99,7 @@ def largest(parts: Iterable[Part]) -> Part | None:
     return max(worth, key=seem_left, default=None)
 
 
-def split(part: Part, position: int) -> tuple[Part, Part]:
+def split(part: ListPart, position: int) -> tuple[ListPart, ListPart]:
     """Return the newer half, which goes on where the part is, and the older one.
 
     The second of the last object that was read stays in the newer half.
@@ -108,7 +108,7 @@ def split(part: Part, position: int) -> tuple[Part, Part]:
     if middle is None:
         raise ValueError(f"{part} has no second to split at")
     newer = replace(part, span=Span(oldest=middle + 1, newest=part.span.newest))
-    older = Part(
+    older = ListPart(
         list=part.list, position=position, span=Span(oldest=part.span.oldest, newest=middle)
     )
     return newer, older

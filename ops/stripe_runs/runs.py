@@ -54,7 +54,7 @@ class RunLost(CommandFailed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a person or the schedule wants: ``said`` is equal if two wishes are the same.
+    """The wish of a person or of the schedule; equal ones have equal ``said``.
 
     ``rate`` is in requests a second.
     """

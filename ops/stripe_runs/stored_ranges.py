@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Row
 
 from models.tables import StripeRunRange
 from ops.stripe_runs.lists import Span
-from ops.stripe_runs.ranges import Part
+from ops.stripe_runs.ranges import ListPart
 from runtime.ledger.bulk import insert_rows
 
 
-def load_parts(connection: Connection, run: int) -> list[Part]:
+def load_parts(connection: Connection, run: int) -> list[ListPart]:
     """Return every range of the run, as far as it was read."""
     rows = connection.execute(
         sa.select(StripeRunRange.__table__)
@@ -23,14 +23,14 @@ def load_parts(connection: Connection, run: int) -> list[Part]:
     return [_part(row) for row in rows]
 
 
-def save_parts(connection: Connection, run: int, parts: Iterable[Part]) -> None:
+def save_parts(connection: Connection, run: int, parts: Iterable[ListPart]) -> None:
     """Write ranges, replacing what is stored of them."""
     insert_rows(connection, StripeRunRange, [_row(run, part) for part in parts], conflict="replace")
 
 
-def _part(row: Row[Any]) -> Part:
+def _part(row: Row[Any]) -> ListPart:
     oldest, newest = _second(row.oldest), _second(row.newest)
-    return Part(
+    return ListPart(
         list=row.list,
         position=row.position,
         span=Span(oldest=oldest, newest=newest),
@@ -41,7 +41,7 @@ def _part(row: Row[Any]) -> Part:
     )
 
 
-def _row(run: int, part: Part) -> Mapping[str, Any]:
+def _row(run: int, part: ListPart) -> Mapping[str, Any]:
     return {
         "run": run,
         "list": part.list,

@@ -24,7 +24,7 @@ from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.lists import EVERYTHING, Span, StripeList, page_request
 from ops.stripe_runs.pages import ListPage, UnreadablePage, read_page
 from ops.stripe_runs.parts import Key, OpenParts, settled_at
-from ops.stripe_runs.ranges import Part
+from ops.stripe_runs.ranges import ListPart
 from ops.stripe_runs.runs import OpenRun
 from ops.stripe_runs.stored_ranges import load_parts, save_parts
 from runtime.stripe_api.accounts import ApiAccount
@@ -54,7 +54,7 @@ class ListReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadRange:
-    """What is left of a range because Stripe did not answer several times."""
+    """The rest of a range about which Stripe did not answer several times."""
 
     list: str
     span: Span
@@ -62,23 +62,23 @@ class UnreadRange:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class _FetchedPage:
     """A page, and its part as it is once the page is stored."""
 
     page: ListPage
-    part: Part
+    part: ListPart
 
 
-def _first_parts(reading: ListReading, now: int) -> Iterator[Part]:
-    """Yield the parts of a list that nobody began to read: its spans, and each one's live edge."""
+def _first_parts(reading: ListReading, now: int) -> Iterator[ListPart]:
+    """Yield the parts of a list that no process began to read: spans, each with a live edge."""
     positions = count()
     for span in reading.spans:
         ends = span.newest is not None or not reading.list.has_created
         history = span if ends else Span(oldest=span.oldest, newest=now)
-        yield Part(list=reading.list.name, position=next(positions), span=history)
+        yield ListPart(list=reading.list.name, position=next(positions), span=history)
         if not ends:
             edge = Span(oldest=now + 1)
-            yield Part(list=reading.list.name, position=next(positions), span=edge, waits=True)
+            yield ListPart(list=reading.list.name, position=next(positions), span=edge, waits=True)
 
 
 class _Stopped(Exception):
@@ -109,7 +109,7 @@ class Walk:
         self._is_stopping = is_stopping
         self._readers = readers
         self._stop = threading.Event()
-        self._fetched: queue.Queue[_Fetched | Exception | None] = queue.Queue(maxsize=readers)
+        self._fetched: queue.Queue[_FetchedPage | Exception | None] = queue.Queue(maxsize=readers)
         self._apis: list[PatientApi] = []
         self._begun_with = run.requests
         self._parts = OpenParts((), 0)
@@ -149,7 +149,7 @@ class Walk:
         self._run.beat(connection)
         save_parts(connection, self._run.id, self._parts.to_store())
 
-    def progress(self) -> tuple[Part, ...]:
+    def progress(self) -> tuple[ListPart, ...]:
         """Return every range as far as it was stored."""
         return tuple(self._parts.known())
 
@@ -182,7 +182,7 @@ class Walk:
         ]
         return OpenParts([*stored, *first], now, stored=stored)
 
-    def _as_open(self, part: Part) -> Part:
+    def _as_open(self, part: ListPart) -> ListPart:
         """Return a stored part; the live edge has no newest second until it is read."""
         has_created = self._readings[part.list].list.has_created
         return replace(part, waits=has_created and part.span.newest is None)
@@ -254,9 +254,9 @@ class Walk:
                 part = self._parts.without_cursor(key)
                 continue
             part, page = self._parts.read(key, page)
-            self._put(_Fetched(page, part))
+            self._put(_FetchedPage(page, part))
 
-    def _ask_page(self, api: PatientApi, part: Part) -> ListPage | None:
+    def _ask_page(self, api: PatientApi, part: ListPart) -> ListPage | None:
         """Return the next page; None if Stripe no longer knows the object before it."""
         wanted = self._readings[part.list].list
         request = page_request(wanted, part.span, after=part.cursor)
@@ -270,7 +270,7 @@ class Walk:
             raise ApiRefused(f"404 for {wanted.path}: Stripe knows no such list")
         return read_page(wanted, part.position, response)
 
-    def _put(self, item: _Fetched | Exception | None) -> None:
+    def _put(self, item: _FetchedPage | Exception | None) -> None:
         while not self._stop.is_set():
             with suppress(queue.Full):
                 self._fetched.put(item, timeout=STRIPE_RUN_LOOK_SECONDS)

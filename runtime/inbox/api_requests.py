@@ -6,6 +6,7 @@ are no processes that Prometheus scrapes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import redis
@@ -18,7 +19,7 @@ ALLOCATION: Final = 10_000
 
 MODES: Final = ("live", "test")
 
-_DAY_SECONDS: Final = 86_400
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class ApiPause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiUsage:
-    """What was read from Stripe in one account and mode."""
+    """The reads from Stripe in one account and mode."""
 
     account: str
     today: int
@@ -44,7 +45,7 @@ class ApiUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiNumbers:
-    """What the metrics say of all accounts together."""
+    """The numbers of all accounts together, for metrics."""
 
     requests: Mapping[tuple[str, str], int]
     """Requests ever sent, by caller and result."""
@@ -97,7 +98,7 @@ class ApiRequests:
 
     def _usage(self, account: str, now: float) -> ApiUsage:
         days: Any = self._client.hgetall(f"{self._prefix}stripe:sent:{account}")
-        today = int(now // _DAY_SECONDS)
+        today = int(now // _DAY.total_seconds())
         sent = {int(day): int(number) for day, number in days.items()}
         return ApiUsage(
             account=account,

@@ -150,7 +150,9 @@ def decide_observed(
     catalogues: CatalogueSource,
     request: ArchiveRequest,
 ) -> DecidedObjects:
-    """Lock and load the parties of these objects, and decide what follows from each in turn.
+    """Lock and load the parties of these objects, and decide what follows from them.
+
+    The objects of one party are decided together, as what they show is true at once.
 
     Raises:
         ArchivesNeeded: they need more than was loaded; nothing was written.
@@ -166,16 +168,20 @@ def decide_observed(
     known = KnownObjects(connection, stored, speaking)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
     assignments = iter(secured.assignments)
-    changes, stated = [], []
-    for each in objects:
-        change, its_own = _decide(batch, known, each, next(assignments) if each.facts else None)
-        changes.append(change)
-        stated += its_own
+    groups: dict[PartyId | None, list[_Assigned]] = {}
+    for place, each in enumerate(objects):
+        assignment = next(assignments) if each.facts else None
+        party = None if assignment is None else assignment.party
+        end = None if party is None else secured.ends.get(party, party)
+        groups.setdefault(end, []).append(_Assigned(place, each, assignment))
+    changes: dict[int, ObservedChange] = {}
+    stated: list[Stated] = []
+    for group in groups.values():
+        stated += _decide_group(batch, known, group, changes)
     batch.refuse_lacking()
     batch.drop_unread()
-    return DecidedObjects(
-        changes=tuple(changes), stated=tuple(stated), batch=batch, ends=secured.ends
-    )
+    in_order = tuple(changes[place] for place in range(len(objects)))
+    return DecidedObjects(changes=in_order, stated=tuple(stated), batch=batch, ends=secured.ends)
 
 
 def _without_unknown(
@@ -276,28 +282,52 @@ def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
 
 
-def _decide(
+class _Assigned(NamedTuple):
+    """An object with its place in the batch and its party, if it states something."""
+
+    place: int
+    prepared: PreparedObject
+    assignment: PartyAssignment | None
+
+
+def _decide_group(
     batch: BatchState,
     known: KnownObjects,
-    prepared: PreparedObject,
-    assignment: PartyAssignment | None,
-) -> tuple[ObservedChange, list[Stated]]:
-    was_known = known.has(prepared)
-    if assignment is None or known.covers(prepared):
-        return ObservedChange(observed=prepared.observed, known=was_known, unchanged=True), []
-    party_state = batch.party_for(assignment)
+    group: Sequence[_Assigned],
+    changes: dict[int, ObservedChange],
+) -> list[Stated]:
+    """Decide what follows from the objects of one party; the last one bears the decisions."""
+    news: list[tuple[_Assigned, PartyAssignment, bool]] = []
+    for each in group:
+        was_known = known.has(each.prepared)
+        if each.assignment is None or known.covers(each.prepared):
+            changes[each.place] = ObservedChange(
+                observed=each.prepared.observed, known=was_known, unchanged=True
+            )
+        else:
+            news.append((each, each.assignment, was_known))
+            known.add(each.prepared)
+    if not news:
+        return []
+    for _, assignment, _ in news:
+        party_state = batch.party_for(assignment)
     left = party_state.archives.left
-    decisions = batch.add_facts(party_state, prepared.facts)
-    known.add(prepared)
-    change = ObservedChange(
-        observed=prepared.observed,
-        known=was_known,
-        unchanged=False,
-        decisions=decisions,
-        pending_fetches=_pending_fetches(party_state, prepared.facts),
-    )
+    facts = [fact for each, _, _ in news for fact in each.prepared.facts]
+    decisions = batch.add_facts(party_state, facts)
     leaves = party_state.archives.left > left
-    return change, [Stated(prepared, assignment.party, decisions, leaves)]
+    stated = []
+    for each, assignment, was_known in news:
+        is_last = each is news[-1][0]
+        own = decisions if is_last else ()
+        changes[each.place] = ObservedChange(
+            observed=each.prepared.observed,
+            known=was_known,
+            unchanged=False,
+            decisions=own,
+            pending_fetches=_pending_fetches(party_state, each.prepared.facts),
+        )
+        stated.append(Stated(each.prepared, assignment.party, own, leaves and is_last))
+    return stated
 
 
 def _pending_fetches(party_state: PartyState, facts: Sequence[Fact]) -> tuple[FetchTarget, ...]:

@@ -184,8 +184,9 @@ class Ledger:
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``then`` may write more in the same transaction, and ``refuse`` may raise because of what
-        follows. Any exception means that nothing was written.
+        ``refuse`` is told what follows, and told again if the transaction is tried again; it may
+        raise because of it. ``then`` may write more in the same transaction, after that. Any
+        exception means that nothing was written.
 
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.

@@ -1,8 +1,9 @@
 """Share Stripe's limit of requests among all processes: one budget for each account and mode.
 
 The limit is the account's, so the company's own checkout shares it with Paidup, which uses a fifth
-unless told otherwise. The budget is in Redis (``runtime/inbox/lua/budget.lua``): each request books
-its turn there. What an event or a person waits for goes first. A 429 pauses everything of ours.
+unless a setting says otherwise. The budget is in Redis (``runtime/inbox/lua/budget.lua``): each
+request books its turn there. What an event or a person waits for goes first. A 429 pauses
+everything of ours.
 https://docs.stripe.com/rate-limits
 """
 
@@ -42,7 +43,7 @@ SHARE: Final = 0.2
 """The part of the limit that Paidup uses by itself."""
 
 BULK: Final = frozenset({"backfill", "reconcile"})
-"""The callers that send many requests, and which nobody waits for."""
+"""The callers that send many requests, and for which neither events nor people wait."""
 
 _GO: Final = 0
 _LIMITED: Final = 2
@@ -94,7 +95,7 @@ class RequestBudget:
 
         Raises:
             ApiLimited: Stripe answered 429 to any of our processes, and the pause is not over.
-            BudgetAway: Redis does not answer, and nobody waits for this caller.
+            BudgetAway: Redis does not answer, and the caller sends many requests.
         """
         if self._shared is None:
             self._take_locally(account)
@@ -162,7 +163,7 @@ class RequestBudget:
 
 
 class _Shared:
-    """What all processes share, in Redis."""
+    """The part in Redis, which all processes share."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self.scripts = Scripts(client, prefix)

@@ -60,7 +60,7 @@ class ApiRefused(ApiFailure):
 
 
 class BudgetAway(ApiFailure):
-    """Redis does not answer, so nobody knows how many requests all processes send."""
+    """Redis does not answer, so the requests of all processes together are unknown."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(

@@ -2,9 +2,9 @@
 
 python -m tests.stripe --subscribers 50 --months 24 --seed 1
 
-The first line printed is JSON: URL, API key, the secret that signs webhooks, the Unix time
-at which the company's past ends and the server's clock begins, and the planted gaps. The same arguments with that time build the
-same company, whose events another process so knows.
+The first line printed is JSON: URL, API key, the secret that signs webhooks, the Unix time at which
+the company's past ends and the server's clock begins, and the planted gaps. The same arguments with
+that time build the same company in any process, which so knows its events.
 """
 
 import argparse

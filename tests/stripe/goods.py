@@ -49,15 +49,29 @@ def render_prices(prices: Iterable[StripePrice], shape: Shape) -> list[Json]:
 def render_features(account: AccountState) -> list[Json]:
     """Return every feature that some customer of the account has, or had."""
     lists = (keys for states in account.features.values() for _, keys in states)
+    return [_feature(key) for key in sorted({key for keys in lists for key in keys})]
+
+
+def _feature(key: str) -> Json:
+    return {
+        "id": f"feat_test_{key}",
+        "object": "entitlements.feature",
+        "active": True,
+        "livemode": False,
+        "lookup_key": key,
+        "metadata": {},
+        "name": key.replace("_", " ").capitalize(),
+    }
+
+
+def render_product_features(keys: Iterable[str]) -> list[Json]:
+    """Return the features of a product with these lookup keys."""
     return [
         {
-            "id": f"feat_test_{key}",
-            "object": "entitlements.feature",
-            "active": True,
+            "id": f"prodft_{key}",
+            "object": "product_feature",
+            "entitlement_feature": _feature(key),
             "livemode": False,
-            "lookup_key": key,
-            "metadata": {},
-            "name": key.replace("_", " ").capitalize(),
         }
-        for key in sorted({key for keys in lists for key in keys})
+        for key in keys
     ]

@@ -4,7 +4,7 @@ import json
 from urllib.parse import unquote
 
 from tests.stripe.expansion import expanded, refuse_odd_expansions
-from tests.stripe.goods import render_prices, render_products
+from tests.stripe.goods import render_prices, render_product_features, render_products
 from tests.stripe.lists import Asked, answer_list, page_of
 from tests.stripe.queries import COLLECTIONS, Collection, read_list_query, read_pairs
 from tests.stripe.refusals import missing, unknown_parameter, unknown_url
@@ -26,6 +26,11 @@ def answer_get(account: AccountState, path: str, query: str, asked: Asked) -> Js
     owner, _, part = path.rpartition("/")
     if part in _PARTS:
         return _answer_part(account, owner.rpartition("/")[2], part, query, asked)
+    if part == "features" and owner.startswith("products/"):
+        product = unquote(owner.rpartition("/")[2])
+        entries = render_product_features(account.product_features.get(product, []))
+        wanted = read_list_query(query, Collection("product_feature"))
+        return page_of(entries, wanted, url=f"/v1/{path}", size=account.page_size)
     if owner not in COLLECTIONS:
         raise unknown_url("GET", f"/v1/{path}")
     return _retrieve(account, COLLECTIONS[owner], unquote(part), query, asked)

@@ -5,6 +5,7 @@ headers. A fault lasts until ``works`` is called, or for one request if it is in
 """
 
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -261,8 +262,14 @@ class StripeApiHandler(BaseHTTPRequestHandler):
 
 
 class StripeServer(ThreadingHTTPServer):
+    """A server that says nothing about a client that was killed."""
+
     daemon_threads = True
     request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager

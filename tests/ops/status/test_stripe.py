@@ -1,4 +1,4 @@
-"""What asks Stripe now, and how much was read, in ``status``."""
+"""The runs under way and the reads of Stripe's API, in ``status``."""
 
 import json
 from collections.abc import Callable

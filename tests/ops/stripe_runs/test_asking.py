@@ -1,4 +1,4 @@
-"""What nobody waits for is asked patiently: each pause is obeyed, and little fails at once."""
+"""A run asks patiently: it obeys each pause, and tries again what was not answered."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ CUSTOMER = "/v1/customers/cus_1"
 
 
 @dataclass
-class Scripted:
+class TurnsApi:
     """Raises or answers what it was given, in turn; the last for ever."""
 
     turns: list[ApiFailure | tuple[int, object]]
@@ -35,7 +35,7 @@ class Scripted:
 
 def patient(*turns: ApiFailure | tuple[int, object]) -> tuple[PatientApi, list[float]]:
     pauses: list[float] = []
-    return PatientApi(Scripted(list(turns)), OWN, pauses.append), pauses  # type: ignore[arg-type]
+    return PatientApi(TurnsApi(list(turns)), OWN, pauses.append), pauses  # type: ignore[arg-type]
 
 
 def test_a_pause_of_stripes_is_obeyed_however_often_it_comes() -> None:

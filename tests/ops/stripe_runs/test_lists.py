@@ -70,7 +70,7 @@ def test_a_list_is_limited_to_a_customer_exactly_where_stripe_can(listed: Stripe
 
 
 def test_every_kind_of_object_that_the_api_retrieves_is_in_a_list() -> None:
-    """A payment of an invoice is expanded in its invoice, and features have no path."""
+    """Count payments of invoices as part of these; features have no path."""
     retrieved = {family.stripe_name for family in FAMILIES.values() if family.path}
 
     listed = {each.family for each in OBJECT_LISTS}

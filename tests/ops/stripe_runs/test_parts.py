@@ -10,28 +10,28 @@ from hypothesis import strategies as st
 from ops.stripe_runs.lists import EVENTS, Span, page_request
 from ops.stripe_runs.pages import ListPage, read_page
 from ops.stripe_runs.parts import Key, OpenParts
-from ops.stripe_runs.ranges import Part
+from ops.stripe_runs.ranges import ListPart
 from tests.ops.stripe_runs.walk_builders import NOW, OWN, ListedEvents, ids_of
 
 READERS = 4
 
 
 @dataclass
-class Simulation:
+class WalkSimulation:
     """Readers and a taker, one step at a time; ``chance`` decides whose turn it is."""
 
     listed: ListedEvents
     chance: random.Random
     oldest: int | None
-    stored: dict[Key, Part] = field(default_factory=dict)
+    stored: dict[Key, ListPart] = field(default_factory=dict)
     found: Counter[str] = field(default_factory=Counter)
     requests: int = 0
 
     def __post_init__(self) -> None:
         history, edge = Span(oldest=self.oldest, newest=NOW), Span(oldest=NOW + 1)
         self.first = (
-            Part(list="events", position=0, span=history),
-            Part(list="events", position=1, span=edge, waits=True),
+            ListPart(list="events", position=0, span=history),
+            ListPart(list="events", position=1, span=edge, waits=True),
         )
         self.edge = 0
         self.begin()
@@ -42,7 +42,7 @@ class Simulation:
         self.parts = OpenParts(parts or self.first, self.listed.now - 2, stored=parts)
         self.owned: list[Key] = []
         self.under_way: list[tuple[Key, ListPage]] = []
-        self.queue: list[tuple[ListPage, Part]] = []
+        self.queue: list[tuple[ListPage, ListPart]] = []
 
     def run(self, deaths: int) -> None:
         """Read everything; a process dies that many times, at any step."""
@@ -113,7 +113,7 @@ class Simulation:
 def test_each_object_of_a_growing_list_is_stored_once(
     seconds: list[int], crowd: int, within: int, deaths: int, seed: int
 ) -> None:
-    """Objects come in crowds of one second and with long pauses; some come while others are read.
+    """Let objects come in crowds of one second and with long pauses, some while others are read.
 
     Those that come later than the walk began are in the live edge, which is read at the end.
     """
@@ -130,7 +130,7 @@ def test_each_object_of_a_growing_list_is_stored_once(
             listed.objects.append((listed.now, f"evt_{number}"))
 
     listed.grows = grow
-    simulation = Simulation(listed, chance, NOW - 3 * within if within < 86_400 else None)
+    simulation = WalkSimulation(listed, chance, NOW - 3 * within if within < 86_400 else None)
 
     simulation.run(deaths)
 

@@ -11,7 +11,7 @@ from ops.stripe_runs.lists import EVENTS, FEATURES, Span, StripeList
 from ops.stripe_runs.pages import ListPage, read_page
 from ops.stripe_runs.ranges import (
     FIRST_SECOND,
-    Part,
+    ListPart,
     after_page,
     largest,
     seem_left,
@@ -20,7 +20,7 @@ from ops.stripe_runs.ranges import (
 )
 from runtime.json_text import write_json
 
-PART = Part(list="events", position=0, span=Span(oldest=1_000, newest=2_000))
+PART = ListPart(list="events", position=0, span=Span(oldest=1_000, newest=2_000))
 
 
 def page(*created: int, has_more: bool = False, of: StripeList = EVENTS) -> ListPage:
@@ -63,7 +63,7 @@ def test_objects_that_belong_to_another_part_by_now_are_left_to_it() -> None:
 
 
 def test_a_list_without_times_has_nothing_but_a_cursor() -> None:
-    part = Part(list="features", position=0, span=Span())
+    part = ListPart(list="features", position=0, span=Span())
 
     read, _ = after_page(part, page(5, 9, has_more=True, of=FEATURES))
 
@@ -77,7 +77,7 @@ def test_a_cursor_that_stripe_forgot_leaves_the_second_to_be_read_again() -> Non
     assert without_cursor(read) == replace(read, cursor=None)
 
 
-def dense(density: float | None, oldest: int | None = 0, newest: int = 10_000) -> Part:
+def dense(density: float | None, oldest: int | None = 0, newest: int = 10_000) -> ListPart:
     return replace(PART, span=Span(oldest=oldest, newest=newest), density=density)
 
 
@@ -98,7 +98,7 @@ class TestTheLargestPart:
         ],
         ids=["few left", "nothing read yet", "done", "the live edge", "one second"],
     )
-    def test_is_none_if_none_is_worth_a_request(self, part: Part) -> None:
+    def test_is_none_if_none_is_worth_a_request(self, part: ListPart) -> None:
         assert largest([part]) is None
 
 
@@ -109,7 +109,7 @@ class TestASplit:
         newer, older = split(part, 4)
 
         assert newer == replace(part, span=Span(oldest=1_500, newest=1_999))
-        assert older == Part(list="events", position=4, span=Span(oldest=1_000, newest=1_499))
+        assert older == ListPart(list="events", position=4, span=Span(oldest=1_000, newest=1_499))
 
     def test_of_a_part_without_an_oldest_second_is_between_stripes_first_and_what_is_left(
         self,

@@ -25,7 +25,7 @@ def change(engine: Engine, run: int, **values: object) -> None:
         connection.execute(sa.update(StripeRun).where(StripeRun.id == run).values(**values))
 
 
-def test_a_second_process_is_refused_and_told_who_works_on_it(engine: Engine) -> None:
+def test_a_second_process_is_refused_with_the_name_of_the_first(engine: Engine) -> None:
     run = run_of(engine, since="2026")
 
     with pytest.raises(RunUnderWay, match=rf"run {run.id} is under way: process \d+ on"):
