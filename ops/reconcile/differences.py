@@ -14,6 +14,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from models.tables import StripeRunDifference
+from runtime.database.one_of import one_of
+
+EVENT: Final = "event"
+"""The family of a difference that concerns an event."""
 
 
 class DifferenceClass(StrEnum):
@@ -77,6 +81,33 @@ def read_differences(
         .order_by(StripeRunDifference.classed, StripeRunDifference.name)
     )
     return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def seen_once(connection: Connection, run: int, most: int) -> tuple[int, list[Difference]]:
+    """Return how many objects of a run differed in one look so far, and the first of them."""
+    candidates = (
+        StripeRunDifference.run == run,
+        StripeRunDifference.state == DifferenceState.MOVING,
+        StripeRunDifference.family != EVENT,
+    )
+    number = connection.scalar(sa.select(sa.func.count()).where(*candidates)) or 0
+    query = (
+        sa.select(StripeRunDifference.__table__)
+        .where(*candidates)
+        .order_by(StripeRunDifference.classed, StripeRunDifference.name)
+        .limit(most)
+    )
+    return number, [_read(row) for row in connection.execute(query).mappings()]
+
+
+def forget_differences(connection: Connection, run: int, known: Iterable[Difference]) -> None:
+    """Delete differences of a run, because another look says otherwise."""
+    connection.execute(
+        sa.delete(StripeRunDifference).where(
+            StripeRunDifference.run == run,
+            one_of(StripeRunDifference.name, [each.name for each in known]),
+        )
+    )
 
 
 def count_differences(connection: Connection, run: int) -> dict[str, dict[str, int]]:

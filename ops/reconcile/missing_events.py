@@ -18,7 +18,7 @@ from billing.envelope import Envelope, usable_id
 from billing.json_fields import Raw, customer_in, enum_in, object_in, time_in
 from billing.readers.registry import HANDLED_TYPES
 from models.tables import DeadLetter, StripeEvent
-from ops.reconcile.differences import Difference, DifferenceClass, DifferenceState
+from ops.reconcile.differences import EVENT, Difference, DifferenceClass, DifferenceState
 from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.inbox.inbox import Inbox
@@ -26,9 +26,6 @@ from runtime.json_text import write_json
 
 YOUNG: Final = timedelta(minutes=10)
 """Stripe sends most events within seconds. A younger event that is not here may still arrive."""
-
-EVENT: Final = "event"
-"""The family of a difference that concerns an event."""
 
 _TWIN_WITHIN: Final = timedelta(seconds=2)
 """Between the times of a snapshot and a thin event of one change: one is in whole seconds."""

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
-from models.tables import Membership, StripeRunDifference
+from models.tables import Membership
 from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
 from ops.reconcile.course import Course, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
@@ -26,12 +26,12 @@ from ops.reconcile.differences import (
     Difference,
     DifferenceClass,
     DifferenceState,
-    read_differences,
+    forget_differences,
+    seen_once,
     write_differences,
 )
 from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
-from ops.reconcile.missing_events import EVENT
 from ops.reconcile.repair import Repair, preview_repair
 from ops.reconcile.shown import (
     NoCustomer,
@@ -208,7 +208,7 @@ class ObjectComparison:
         changed = {each.name for each in shown if digest_of(each.facts) != seen[each.name[1]]}
         compared = self._compared_by_customer(shown)
         looked = self._restated(compared, frozenset(changed), shown)
-        self._keep(api, looked.found, instead_of_candidates=True)
+        self._keep(api, looked.found, instead_of=candidates)
         return looked
 
     def _readings(self) -> Iterator[ListReading]:
@@ -251,17 +251,15 @@ class ObjectComparison:
             yield from map(self._read, api.fetch((target,)))
 
     def _seen_once(self) -> list[Difference]:
+        """Return the candidates, as many of them as are looked at again."""
         with self._course.engine.connect() as connection:
-            moving = read_differences(
-                connection, self._course.run.id, states=(DifferenceState.MOVING,)
-            )
-        candidates = [each for each in moving if each.family != EVENT]
-        if len(candidates) > MOST_CANDIDATES:
+            number, candidates = seen_once(connection, self._course.run.id, MOST_CANDIDATES)
+        if number > len(candidates):
             self.not_compared.append(
-                f"{len(candidates) - MOST_CANDIDATES} objects differ that were not looked at"
-                " twice: with so many, run `paidup backfill` first"
+                f"{number - len(candidates)} objects differ that were not looked at twice: with so"
+                " many, run `paidup backfill` first"
             )
-        return candidates[:MOST_CANDIDATES]
+        return candidates
 
     def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[ComparedObjects]:
         keys = {key for each in shown for key in each.keys(self._scope.realm)}
@@ -309,12 +307,11 @@ class ObjectComparison:
         api: PatientApi,
         found: Iterable[Difference],
         *,
-        instead_of_candidates: bool = False,
+        instead_of: Sequence[Difference] = (),
     ) -> None:
         self._course.run.requests += api.sent
         with self._course.engine.begin() as connection:
-            if instead_of_candidates:
-                connection.execute(_forget_candidates(self._course.run.id))
+            forget_differences(connection, self._course.run.id, instead_of)
             write_differences(connection, self._course.run.id, found)
             self._course.run.beat(connection)
 
@@ -361,11 +358,3 @@ def _candidate(shown: ShownObject, classed: DifferenceClass) -> Difference:
 
 def _digest(candidate: Difference) -> str:
     return str(candidate.theirs["digest"]) if candidate.theirs else ""
-
-
-def _forget_candidates(run: int) -> sa.Delete:
-    return sa.delete(StripeRunDifference).where(
-        StripeRunDifference.run == run,
-        StripeRunDifference.state == DifferenceState.MOVING,
-        StripeRunDifference.family != EVENT,
-    )

@@ -18,13 +18,14 @@ from ops.bulk.requeue import send_wakes
 from ops.bulk.run import CHECK_SECONDS, WINDOW, stall_reason
 from ops.errors import first_line
 from ops.reconcile.differences import (
+    EVENT,
     Difference,
     DifferenceClass,
     DifferenceState,
     read_differences,
     write_differences,
 )
-from ops.reconcile.missing_events import EVENT, ListedEvent
+from ops.reconcile.missing_events import ListedEvent
 from runtime.broker import Publish
 from runtime.database.one_of import one_of
 from runtime.inbox.entries import Lane

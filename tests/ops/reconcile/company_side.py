@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -113,7 +113,10 @@ class CompanySides:
 
     def deliver(self, *, without: Callable[[CompanyEvent], bool] = lambda _: False) -> None:
         """Apply all events but some."""
-        heard = [each for each in self.company.events() if not without(each)]
+        self.hear([each for each in self.company.events() if not without(each)])
+
+    def hear(self, heard: Sequence[CompanyEvent]) -> None:
+        """Apply these events."""
         ledger = Ledger(self.engine, livemode="any", accounts=frozenset(), deciding_seconds=inf)
         for start in range(0, len(heard), 100):
             ledger.record([*map(_delivery, heard[start : start + 100])])
@@ -128,7 +131,11 @@ class CompanySides:
             **wished,
         )
         course = self.course(wish)
-        compared = {Part.OBJECTS: compare_objects(course)}
+        try:
+            compared = {Part.OBJECTS: compare_objects(course)}
+        except Exception:
+            course.run.release(self.engine)
+            raise
         with self.engine.begin() as connection:
             statement = agree(connection, course, scope_of(course), compared)
             course.run.end(connection, "done", None, statement.document())
