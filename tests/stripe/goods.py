@@ -47,9 +47,23 @@ def render_prices(prices: Iterable[StripePrice], shape: Shape) -> list[Json]:
 
 
 def render_features(account: AccountState) -> list[Json]:
-    """Return every feature that some customer of the account has, or had."""
-    lists = (keys for states in account.features.values() for _, keys in states)
+    """Return every feature that a customer of the account has, or had, or that a product has."""
+    lists = [keys for states in account.features.values() for _, keys in states]
+    lists += account.product_features.values()
     return [_feature(key) for key in sorted({key for keys in lists for key in keys})]
+
+
+def render_product_features(account: AccountState, product: str) -> list[Json]:
+    """Return the features of a product."""
+    return [
+        {
+            "id": f"prodft_test_{product.removeprefix('prod_')}_{key}",
+            "object": "product_feature",
+            "entitlement_feature": _feature(key),
+            "livemode": False,
+        }
+        for key in account.product_features.get(product, [])
+    ]
 
 
 def _feature(key: str) -> Json:
@@ -62,16 +76,3 @@ def _feature(key: str) -> Json:
         "metadata": {},
         "name": key.replace("_", " ").capitalize(),
     }
-
-
-def render_product_features(keys: Iterable[str]) -> list[Json]:
-    """Return the features of a product with these lookup keys."""
-    return [
-        {
-            "id": f"prodft_{key}",
-            "object": "product_feature",
-            "entitlement_feature": _feature(key),
-            "livemode": False,
-        }
-        for key in keys
-    ]
