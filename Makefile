@@ -10,7 +10,7 @@ AT_ONCE := --numprocesses 3 --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots simulate lock clean
+.PHONY: help setup browser-setup run-setup demo up check test coverage test-all worlds system-worlds soak mutants bench bench-backfill bench-brokers bench-bulk bench-burst bench-console bench-growth bench-read bench-reconcile bench-scaling bench-search first-run docs drill picture dashboard-pictures screenshots simulate lock clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,8 +86,14 @@ bench-scaling: setup ## Let workers follow a load by the processes needed, and d
 bench-read: setup ## How fast the read API answers with a million users (five minutes)
 	$(BIN)/python -m bench.read_api
 
+bench-backfill: setup ## Read two years of 3,000 subscribers from Stripe, beside a twin that heard every webhook (a quarter of an hour)
+	$(BIN)/python -m bench.backfill
+
 bench-bulk: setup ## How soon a preview of 100,000 dead letters shows something; live events beside it (six minutes)
 	$(BIN)/python -m bench.bulk
+
+bench-reconcile: setup ## Compare a million events with a Stripe of our own, and repair 100 gaps (half an hour)
+	$(BIN)/python -m bench.reconcile
 
 bench-search: setup ## How fast commands find whom a text means, among a million customers (some minutes)
 	$(BIN)/python -m bench.search

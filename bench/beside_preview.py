@@ -104,22 +104,31 @@ def is_good(rounds: Sequence[LiveRound]) -> bool:
     return median(each.of_worker for each in rounds) <= MOST
 
 
-def shown(scale: LiveScale, rounds: Sequence[LiveRound]) -> Table:
-    """Return the medians of all figures, and their ratios: the median, the least and the most."""
+def shown(
+    scale: LiveScale,
+    rounds: Sequence[LiveRound],
+    *,
+    beside: str = "beside a preview",
+    done: str = "previewed",
+) -> Table:
+    """Return the medians of all figures, and their ratios: the median, the least and the most.
+
+    ``beside`` names what went on meanwhile, ``done`` what it did.
+    """
     table = Table(
         "a live event",
-        *("alone", "beside a preview", "ratio", "least", "most"),
+        *("alone", beside, "ratio", "least", "most"),
         title=f"{scale.rate} live events in a second, {scale.rounds} rounds of {scale.seconds} s",
     )
     pairs = [(each.alone.figures(), each.beside.figures()) for each in rounds]
     for name in pairs[0][0]:
-        both = [(alone[name], beside[name]) for alone, beside in pairs]
-        ratios = [beside / alone for alone, beside in both]
+        both = [(alone[name], there[name]) for alone, there in pairs]
+        ratios = [there / alone for alone, there in both]
         medians = [f"{median(each):.4g}" for each in zip(*both, strict=True)]
         spread = [f"{each:.2f}" for each in (median(ratios), min(ratios), max(ratios))]
         table.add_row(name, *medians, *spread)
     previewed = median(each.previewed for each in rounds)
-    table.add_row("previewed in a second", "", f"{previewed:.0f}")
+    table.add_row(f"{done} in a second", "", f"{previewed:.0f}")
     return table
 
 
@@ -151,12 +160,12 @@ class LiveTraffic:
         """
         bodies = self._bodies(name)
         control.start_preview(self._engine, self._plan)
-        measures.wait(lambda: self._asked(_PREVIEWED, self._plan) > 0)
-        before, began = self._asked(_PREVIEWED, self._plan), time.monotonic()
+        measures.wait(lambda: self.asked(_PREVIEWED, self._plan) > 0)
+        before, began = self.asked(_PREVIEWED, self._plan), time.monotonic()
         cost = self._cost(bodies)
-        previewed, seconds = self._asked(_PREVIEWED, self._plan), time.monotonic() - began
+        previewed, seconds = self.asked(_PREVIEWED, self._plan), time.monotonic() - began
         control.stop_preview(self._engine, self._plan)
-        measures.wait(lambda: self._asked(_OF_JOBS) == 0)
+        measures.wait(lambda: self.asked(_OF_JOBS) == 0)
         return cost, (previewed - before) / seconds
 
     def _bodies(self, name: str) -> Bodies:
@@ -168,7 +177,7 @@ class LiveTraffic:
         _, (middle, _) = measures.lag(self._running, bodies, self._scale.rate)
         used = {kind: costs.exact_seconds(pids) - before[kind] for kind, pids in kinds.items()}
         times = {kind: seconds / len(bodies) * 1e6 for kind, seconds in used.items()}
-        batch = len(bodies) / self._asked(_TRANSACTIONS, began)
+        batch = len(bodies) / self.asked(_TRANSACTIONS, began)
         return LiveCost(processes=times, lag=middle, batch=batch)
 
     def _processes(self) -> dict[str, list[int]]:
@@ -181,7 +190,8 @@ class LiveTraffic:
             "its PostgreSQL": [pid for backends in children.values() for pid in backends],
         }
 
-    def _asked(self, query: str, *values: object) -> int:
+    def asked(self, query: str, *values: object) -> int:
+        """Return the whole number that a query of the stack's database answers."""
         with psycopg.connect(self._running.database_url) as connection:
             row = connection.execute(query.encode(), values).fetchone()
         return int(row[0]) if row else 0

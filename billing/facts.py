@@ -24,6 +24,9 @@ OBSERVED: Final = ""
 OBSERVATION_PREFIX: Final = "obs_"
 """The beginning of an API observation's id, which stands where an event's id would."""
 
+API_OBSERVATION: Final = "api_observation"
+"""What stands for an event's type where Stripe's API showed what decided."""
+
 FIRST_READER: Final = 1
 """The number of the facts that were written before facts had a number."""
 

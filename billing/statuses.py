@@ -9,6 +9,7 @@ SESSION_GRANTS = frozenset({"paid", "no_payment_required"})
 SESSION_PAID = "paid"
 SESSION_COMPLETE = frozenset({None, "complete"})
 """Old API versions have no session status; an open or expired free session grants nothing."""
+SESSION_EXPIRED = "expired"
 SESSION_EXPIRED_EVENT = "checkout.session.expired"
 SESSION_FAILED_EVENT = "checkout.session.async_payment_failed"
 

@@ -98,9 +98,10 @@ class StripeEvent(Base):
 class StoredObservation(Base):
     """An object as Stripe's API showed it, with the event for which it was asked first.
 
-    ``event_id`` is null if a backfill or a reconciliation read it, for no event. ``payload`` is the
-    exact body of the object; ``asked_at`` is the second before the request was sent. ``gone`` means
-    that the API answered with 404.
+    ``event_id`` is null if a backfill or a reconciliation read it, for no event: ``origin`` says
+    which of them, ``actor`` for whom, and ``reason`` why. ``payload`` is the exact body of the
+    object; ``asked_at`` is the second before the request was sent. ``gone`` means that the API
+    answered with 404.
     """
 
     __tablename__ = "api_observations"
@@ -115,6 +116,9 @@ class StoredObservation(Base):
     gone: Mapped[bool]
     payload: Mapped[str]
     payload_sha256: Mapped[str]
+    origin: Mapped[str | None]
+    actor: Mapped[str | None]
+    reason: Mapped[str | None]
 
 
 class StoredFact(Base):

@@ -7,11 +7,25 @@ from sqlalchemy import Boolean, Float, Identity, Index, Integer, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import UPDATED_OFTEN, Base, one_of
+from models.base import BY_PREFIX, UPDATED_OFTEN, Base, one_of
 
 RUN_KINDS = ("backfill", "reconcile")
 RUN_STATES = ("running", "done", "failed", "cancelled")
 DIFFERENCE_STATES = ("moving", "stands", "repaired", "left")
+DIFFERENCE_CLASSES = (
+    "paid_not_granted",
+    "granted_not_paid",
+    "amounts",
+    "missing_event",
+    "missing_here",
+    "unknown_there",
+    "other_status",
+    "other_price",
+    "other_period",
+    "other_user",
+    "stale_here",
+)
+"""From what harms most to what harms least."""
 
 RUNNING = text("state = 'running'")
 
@@ -72,6 +86,48 @@ class StripeRunRange(Base):
     done: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
+class StripeRunObject(Base):
+    """An object that a backfill read from a list, until it is handed to the ledger.
+
+    ``holder`` is what objects of one party have in common, mostly their customer, so that they are
+    handed in together. ``payload`` is the body as Stripe's list showed it.
+    """
+
+    __tablename__ = "stripe_run_objects"
+    __table_args__ = (
+        Index(
+            "stripe_run_objects_object_idx",
+            "run",
+            "object_id",
+            postgresql_ops={"object_id": BY_PREFIX},
+        ),
+    )
+
+    run: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    holder: Mapped[str] = mapped_column(primary_key=True)
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    list: Mapped[str]
+    family: Mapped[str]
+    asked_at: Mapped[datetime]
+    api_version: Mapped[str | None]
+    gone: Mapped[bool]
+    payload: Mapped[str]
+
+
+class StripeRunPage(Base):
+    """What one page of objects showed to a reconciliation, until the run ends.
+
+    ``names`` are the ids on it, ``totals`` the money on it by currency, day and status.
+    """
+
+    __tablename__ = "stripe_run_pages"
+
+    run: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    page: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    names: Mapped[list[str]]
+    totals: Mapped[list[Any]]
+
+
 class StripeRunDifference(Base):
     """A difference that a reconciliation found between Stripe and us.
 
@@ -82,6 +138,7 @@ class StripeRunDifference(Base):
     __tablename__ = "stripe_run_differences"
     __table_args__ = (
         one_of("state", DIFFERENCE_STATES),
+        one_of("class", DIFFERENCE_CLASSES),
         Index("stripe_run_differences_class_idx", "run", "class", "name"),
     )
 

@@ -31,7 +31,14 @@ from models.projected import (
 )
 from models.search_terms import SearchTerm
 from models.statements import StoredStatement
-from models.stripe_runs import ReconciledDay, StripeRun, StripeRunDifference, StripeRunRange
+from models.stripe_runs import (
+    ReconciledDay,
+    StripeRun,
+    StripeRunDifference,
+    StripeRunObject,
+    StripeRunPage,
+    StripeRunRange,
+)
 from models.user_versions import UserVersion
 
 metadata = Base.metadata
@@ -122,6 +129,8 @@ __all__ = [
     "StripeEvent",
     "StripeRun",
     "StripeRunDifference",
+    "StripeRunObject",
+    "StripeRunPage",
     "StripeRunRange",
     "UserEntitlement",
     "UserVersion",

@@ -37,11 +37,13 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Explain why a user has a feature or not.",
     "grants": "Give, list and end access by hand.",
     "links": "Say whose a purchase or customer is.",
+    "backfill": "Read what was sold before Paidup.",
     "changes": "List and follow entitlement changes.",
     "dead": "List, replay and discard dead letters.",
     "replay": "Replay events through the inbox.",
     "jobs": "List, approve and run bulk actions.",
     "rebuild": "Recompute rows from stored facts.",
+    "reconcile": "Compare with Stripe, and repair.",
     "audit": "List the audit log.",
     "doctor": "Find problems of this deployment.",
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -16,6 +17,10 @@ from runtime.inbox.inbox import Inbox
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.time_limits import COMMAND_REDIS_SECONDS
+
+if TYPE_CHECKING:
+    from runtime.stripe_api.budget import Caller
+    from runtime.stripe_api.client import StripeApi
 
 
 @contextmanager
@@ -78,6 +83,26 @@ def open_inbox(settings: Settings) -> Iterator[Inbox]:
         raise CommandFailed(str(error)) from error
     except redis.RedisError as error:
         raise unavailable("Redis", error) from error
+    finally:
+        client.close()
+
+
+@contextmanager
+def open_api(settings: Settings, *, caller: "Caller") -> Iterator["StripeApi"]:
+    """Yield a client of Stripe's API for one thread.
+
+    It shares the budget of all processes if ``REDIS_URL`` is set, and else keeps to it alone.
+    """
+    # Only a command that asks Stripe needs its library, which is large.
+    from runtime.stripe_api.budget import RequestBudget  # noqa: PLC0415
+    from runtime.stripe_api.client import make_api  # noqa: PLC0415
+
+    if settings.redis_url is None:
+        yield make_api(settings, budget=RequestBudget(None, settings, caller=caller))
+        return
+    client = make_redis(settings, timeout=COMMAND_REDIS_SECONDS)
+    try:
+        yield make_api(settings, budget=RequestBudget(client, settings, caller=caller))
     finally:
         client.close()
 

@@ -39,6 +39,7 @@ SERVERS_OF_ERRORS = {
     ("runtime.schema", "OlderCheckoutSchema"): None,
     ("runtime.ledger.errors", "LedgerError"): None,
     ("runtime.idempotency", "IdempotencyError"): None,
+    ("runtime.stripe_api.errors", "ApiFailure"): None,
     ("billing.errors", "BillingError"): None,
     ("redis.exceptions", "RedisError"): "Redis",
     ("sqlalchemy.exc", "DBAPIError"): "PostgreSQL",

@@ -19,10 +19,15 @@ def parse(body: bytes) -> Envelope:
     Raises:
         MalformedEvent: these bytes are no Stripe event; nothing else is ever raised.
     """
-    return envelope.parse(body, decode=_decode)
+    return envelope.parse(body, decode=decode)
 
 
-def _decode(body: bytes) -> Any:
+def decode(body: bytes) -> Any:
+    """Return the JSON value of a body of Stripe's.
+
+    Raises:
+        ValueError: it is no JSON, or not UTF-8.
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

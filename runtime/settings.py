@@ -23,6 +23,7 @@ from runtime.server_url import check_url
 Network = IPv4Network | IPv6Network
 Livemode = Literal["live", "test", "any"]
 Durability = Literal["checked", "trusted"]
+ReconcileApply = Literal["events", "none"]
 
 _SECRET_CHARACTERS = 43
 """Base64 of 32 bytes, without padding."""
@@ -82,6 +83,9 @@ class Settings:
     redis_server: Path | None
     inbox_limit: int
     fetch_at_once: int
+    stripe_requests_per_second: float | None
+    reconcile: bool
+    reconcile_apply: ReconcileApply
     time_zone: ZoneInfo
     console_rate: int
     console_url: ConsoleUrl | None
@@ -114,6 +118,11 @@ class Settings:
         """Return the mode whose events count: with a live API key ``any`` means ``live``."""
         live_key = (self.stripe_api_key or "").startswith(("sk_live_", "rk_live_"))
         return "live" if self.livemode == "any" and live_key else self.livemode
+
+    @property
+    def reconciles(self) -> bool:
+        """True if workers compare with Stripe by schedule."""
+        return self.reconcile and self.stripe_api_key is not None
 
     def may_fetch(self, *, livemode: bool) -> bool:
         """Return True if there is an API key that can read objects of that mode."""
@@ -220,6 +229,19 @@ def _between(least: int, most: int, unit: str) -> Parser:
         number = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text.strip()) else None
         if number is None or not least <= number <= most:
             reason = f"must be a whole number of {unit} from {least} to {most}; got {text!r}"
+            raise ValueError(reason)
+        return number
+
+    return parse
+
+
+def _rate(least: float, most: float) -> Parser:
+    def parse(text: str) -> float | None:
+        if not (given := text.strip()):
+            return None
+        number = float(given) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", given) else None
+        if number is None or not least <= number <= most:
+            reason = f"must be a number of requests a second from {least} to {most}; got {text!r}"
             raise ValueError(reason)
         return number
 
@@ -590,6 +612,30 @@ VARIABLES: tuple[Variable, ...] = (
         parse=_between(1, 16, "requests"),
         default="2",
         help="Concurrent requests to Stripe's API, of all workers together.",
+    ),
+    Variable(
+        name="PAIDUP_STRIPE_REQUESTS_PER_SECOND",
+        attribute="stripe_requests_per_second",
+        parse=_rate(0.1, 100),
+        default="",
+        help="Requests a second to Stripe's API, of everything that asks it, for each account."
+        " Default: a fifth of Stripe's limit, which is 20 in live mode and 5 in test mode.",
+    ),
+    Variable(
+        name="PAIDUP_RECONCILE",
+        attribute="reconcile",
+        parse=_switch,
+        default="1",
+        help="`1` lets the workers compare with Stripe by schedule, if there is a `STRIPE_API_KEY`"
+        " (docs/reconcile.md); `0` leaves it to `paidup reconcile`.",
+    ),
+    Variable(
+        name="PAIDUP_RECONCILE_APPLY",
+        attribute="reconcile_apply",
+        parse=_one_of("events", "none"),
+        default="events",
+        help="`events` lets the schedule put in events that never arrived, as Stripe would have"
+        " delivered them; `none` only reports them. Objects that differ always wait for a person.",
     ),
     Variable(
         name="PAIDUP_APPROVAL_ABOVE",

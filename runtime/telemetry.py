@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -25,7 +26,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from structlog.typing import Processor
 
@@ -51,6 +53,8 @@ READS: Final = (
 )
 FETCHES: Final = ("answered", "gone", "limited", "away", "forbidden", "refused")
 """Results of requests to Stripe's API."""
+API_CALLERS: Final = ("fetch", "plans", "doctor", "backfill", "reconcile")
+"""What asks Stripe's API."""
 
 OTHER: Final = "other"
 """The ``event_type`` label of every type without a reader, so that series stay few."""
@@ -265,6 +269,17 @@ class SharedState:
     lost_settlements_reports: int | None = None
     unsold: Mapping[str, int] | None = None
     """What was paid for and grants nothing, by reason."""
+    api_requests: Mapping[tuple[str, str], int] | None = None
+    """Requests to Stripe's API ever sent, by caller and result."""
+    api_reads: Mapping[str, int] | None = None
+    """Reads of the last 30 days, by mode."""
+    api_paused: bool | None = None
+    reconcile_differences: Mapping[str, int] | None = None
+    """What stands between Stripe and us, by class."""
+    reconcile_put_in: int | None = None
+    reconcile_agreed_at: float | None = None
+    reconcile_runs_at: Mapping[str, float] | None = None
+    """When the newest whole comparison of each part began, in seconds of Unix time."""
     fault_of_surroundings: str | None = None
     """The SQLSTATE of what fails every event while workers wait for it to be mended; else empty."""
 
@@ -374,6 +389,21 @@ _SHARED: Final = (
         "Open reports of a PostgreSQL that may have lost more settled events than are known.",
         "lost_settlements_reports",
     ),
+    (
+        "billing_stripe_paused",
+        "1 while nothing asks Stripe's API in an account, because it answered 429.",
+        "api_paused",
+    ),
+    (
+        "billing_reconcile_events_put_in",
+        "Events that never arrived and were put in by a reconciliation within the last day.",
+        "reconcile_put_in",
+    ),
+    (
+        "billing_reconcile_agreed_timestamp_seconds",
+        "When the newest comparison began that found Stripe and Paidup agree; 0 is never.",
+        "reconcile_agreed_at",
+    ),
 )
 """Name, meaning and field of each gauge of the shared state."""
 
@@ -384,19 +414,22 @@ class SharedStateCollector(Collector):
     def __init__(self, read: Callable[[], SharedState]) -> None:
         self._read = read
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
+    def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registration reads nothing."""
         return ()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield a gauge for each known value. ``read`` must not raise."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield a family for each known value. ``read`` must not raise."""
         state = self._read()
         for name, text, attribute in _SHARED:
             value = getattr(state, attribute)
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
-        if state.unsold is not None:
-            yield _by_reason(state.unsold)
+        for name, text, label, attribute in _LABELLED:
+            if (numbers := getattr(state, attribute)) is not None:
+                yield _labelled(name, text, label, numbers)
+        if state.api_requests is not None:
+            yield _api_requests(state.api_requests)
         if (fault := state.fault_of_surroundings) is not None:
             family = GaugeMetricFamily(
                 "billing_surroundings_fault",
@@ -407,15 +440,51 @@ class SharedStateCollector(Collector):
             yield family
 
 
-def _by_reason(unsold: Mapping[str, int]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(
+def _labelled(name: str, text: str, label: str, numbers: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in numbers.items():
+        family.add_metric([value], float(number))
+    return family
+
+
+def _api_requests(sent: Mapping[tuple[str, str], int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "billing_stripe_requests",
+        "Requests to Stripe's API, by what asks and by result.",
+        labels=["caller", "result"],
+    )
+    for names in product(API_CALLERS, FETCHES):
+        family.add_metric(names, float(sent.get(names, 0)))
+    return family
+
+
+_LABELLED: Final = (
+    (
+        "billing_stripe_reads_30_days",
+        "Reads of Stripe's API within 30 days, by mode; Stripe allows at least 10000.",
+        "mode",
+        "api_reads",
+    ),
+    (
         "billing_unsold_prices",
         "What was paid for and grants nothing: prices, plans, payments and other objects.",
-        labels=["reason"],
-    )
-    for reason, count in unsold.items():
-        family.add_metric([reason], float(count))
-    return family
+        "reason",
+        "unsold",
+    ),
+    (
+        "billing_reconcile_differences",
+        "Differences between Stripe and Paidup that stand, by class.",
+        "class",
+        "reconcile_differences",
+    ),
+    (
+        "billing_reconcile_run_timestamp_seconds",
+        "When the newest whole comparison of each part began; 0 is never.",
+        "part",
+        "reconcile_runs_at",
+    ),
+)
+"""Name, meaning, label and field of each gauge of the shared state that has a label."""
 
 
 class DiskCollector(Collector):

@@ -370,6 +370,21 @@ MIN_FETCH_REST: Final = timedelta(seconds=5)
 MAX_FETCH_REST: Final = timedelta(minutes=5)
 """The longest pause, even if Stripe asks for more. Then one event is tried."""
 
+BUDGET_BULK_AHEAD: Final = timedelta(seconds=1)
+"""How far ahead a backfill or a reconciliation may book a request; one at a slower rate, too."""
+
+BUDGET_AHEAD: Final = timedelta(seconds=2)
+"""The same for what a person or an event waits for, so that it is sent before what was booked."""
+
+BUDGET_RAISED: Final = timedelta(seconds=10)
+"""For how long a run's own rate counts after its last request."""
+
+BUDGET_SLOWED: Final = timedelta(seconds=60)
+"""For how long a 429 halves the rate. It outlasts the pause that Stripe asks for."""
+
+BUDGET_WAIT_SECONDS: Final = 5.0
+"""The longest wait for a turn of what an event waits for. After it the fetch lane pauses."""
+
 # The supervisor --------------------------------------------------------------------------------
 
 PERIOD_SECONDS: Final = 1.0
@@ -540,3 +555,27 @@ BULK_LOOK_SECONDS: Final = 0.5
 
 BULK_AGAIN_SECONDS: Final = 5.0
 """Until the process of a plan that ended at once is started again."""
+
+RECONCILE_LOOK_SECONDS: Final = 60.0
+"""Between two looks of the supervisor for a comparison with Stripe that is due: the shortest turn
+of the schedule is half an hour."""
+
+# Runs that ask Stripe about much ----------------------------------------------------------------
+
+STRIPE_RUN_LEASE_SECONDS: Final = 30.0
+"""After this without a heartbeat, another process goes on with a run. It outlasts the transaction
+that stores a page, which renews the lease at its end, and a wait for a lock within it."""
+
+STRIPE_RUN_BEAT_SECONDS: Final = 5.0
+"""Between two heartbeats while no page comes, because Stripe pauses us. Several fit in a lease."""
+
+STRIPE_RUN_LOOK_SECONDS: Final = 0.2
+"""Between two looks whether a person stopped the run."""
+
+STRIPE_SETTLE_SECONDS: Final = 2
+"""How far behind Stripe's clock the newest end of a range stays, in whole seconds: objects of the
+current second may still come, and a page that was read would then miss them."""
+
+STRIPE_AGAIN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""The pauses before a page is asked for again that Stripe did not answer. After the last one its
+range stays undone, and the run says so."""

@@ -26,7 +26,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 PARTS = (
     *("Order", "Cut lists", "User", "Access of a subscription", "Names of items", "Time"),
     *("Purchases", "Money going back", "Stripe entitlements", "Payments", "API versions"),
-    "Statements of people",
+    *("What Stripe shows now", "Statements of people"),
 )
 TABLES = ("policy", "catalogue", "identity")
 

@@ -17,7 +17,7 @@ from billing.families import FAMILIES, STATED_BY_PEOPLE
 from billing.fetching.observations import ApiObservation, Observations
 from billing.fetching.record import ApiResponse, FetchPlan, FetchRecord, FetchTarget
 from billing.ids import ObjectKey, stripe_id_of
-from billing.json_fields import Raw, flag_in, object_in, objects_in
+from billing.json_fields import Raw, flag_in, is_whole_list, object_in, objects_in
 from billing.rows import Projection
 from billing.statuses import PAID
 
@@ -99,6 +99,12 @@ def lacks_lines(fact: Fact) -> bool:
             return bool(lines) and not complete
         case _:
             return False
+
+
+def shows_a_part(family: str, raw: Raw) -> bool:
+    """Return True if an object lacks entries of a list that Stripe shows whole by itself."""
+    name, _ = _LISTS.get(family, ("", ""))
+    return isinstance(raw.get(name), dict) and not is_whole_list(raw, name)
 
 
 def _fetch_target(fact: Fact, newest: datetime) -> FetchTarget | None:

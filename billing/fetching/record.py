@@ -5,12 +5,12 @@ answer differently by then.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from billing.envelope import parse_object
+from billing.envelope import decode_json, parse_object
 
 GONE = 404
 
@@ -78,9 +78,17 @@ class FetchRecord:
 
 
 def read_response(
-    request: str, status: int, at: datetime, text: str, api_version: str | None = None
+    request: str,
+    status: int,
+    at: datetime,
+    text: str,
+    api_version: str | None = None,
+    *,
+    decode: Callable[[bytes], Any] = decode_json,
 ) -> ApiResponse:
     """Return a response whose body is parsed as an event's is, within the same bounds.
+
+    ``decode`` parses JSON and raises what ``decode_json`` raises.
 
     Raises:
         MalformedEvent: the body is no JSON object that can be stored.
@@ -91,7 +99,7 @@ def read_response(
         at=at.replace(microsecond=0),
         api_version=api_version,
         text=text,
-        body=parse_object(text.encode()),
+        body=parse_object(text.encode(), decode),
     )
 
 

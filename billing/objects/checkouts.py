@@ -14,6 +14,7 @@ from billing.objects.observations import (
     Observation,
     ReceivedMoney,
     customer_of,
+    first_moment,
     grant_basis_of,
     last_value,
     observations,
@@ -31,6 +32,7 @@ from billing.rows import PurchaseStatus
 from billing.statuses import (
     NO_CURRENCY,
     SESSION_COMPLETE,
+    SESSION_EXPIRED,
     SESSION_EXPIRED_EVENT,
     SESSION_FAILED_EVENT,
     SESSION_GRANTS,
@@ -87,8 +89,8 @@ def fold_session(key: ObjectKey, history: ObjectHistory) -> SessionState:
         payment_intent=last_value(fact.fields.payment_intent for fact in facts),
         subscription=last_value(fact.fields.subscription for fact in facts),
         invoice=last_value(fact.fields.invoice for fact in facts),
-        granted=grant_basis_of(grants),
-        first_at=facts[0].at,
+        granted=grant_basis_of(grants, since=_first(grants) if grants else None),
+        first_at=_first(facts),
         money=_money(paid) if paid else None,
         lines=fold_lines((fact.fields.lines, fact.fields.lines_complete) for fact in facts),
         stated=_stated(facts),
@@ -106,7 +108,11 @@ def _stated(facts: Sequence[Observation[CheckoutSessionFields]]) -> tuple[PlanRe
 
 def _money(paid: Sequence[Observation[CheckoutSessionFields]]) -> ReceivedMoney:
     priced = paid[-1].fields
-    return ReceivedMoney(priced.amount_total, priced.currency or NO_CURRENCY, paid[0].at)
+    return ReceivedMoney(priced.amount_total, priced.currency or NO_CURRENCY, _first(paid))
+
+
+def _first(facts: Sequence[Observation[CheckoutSessionFields]]) -> datetime:
+    return first_moment(facts, lambda fields: fields.own_created_at)
 
 
 def _grants(fact: Observation[CheckoutSessionFields]) -> bool:
@@ -117,6 +123,10 @@ def _grants(fact: Observation[CheckoutSessionFields]) -> bool:
     )
 
 
+def _has_expired(fact: Observation[CheckoutSessionFields]) -> bool:
+    return fact.event_type == SESSION_EXPIRED_EVENT or fact.fields.status == SESSION_EXPIRED
+
+
 def _status(
     facts: Sequence[Observation[CheckoutSessionFields]],
     grants: Sequence[Observation[CheckoutSessionFields]],
@@ -125,6 +135,6 @@ def _status(
         return PurchaseStatus.PAID
     if any(fact.event_type == SESSION_FAILED_EVENT for fact in facts):
         return PurchaseStatus.FAILED
-    if any(fact.event_type == SESSION_EXPIRED_EVENT for fact in facts):
+    if any(map(_has_expired, facts)):
         return PurchaseStatus.EXPIRED
     return PurchaseStatus.PENDING

@@ -96,7 +96,7 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
         unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _finalized(facts),
         clocked=any(fact.fields.test_clock for fact in facts),
-        latest_moment=max(at for fact in facts for at in _moments(fact)),
+        latest_moment=max((at for fact in facts for at in _moments(fact)), default=facts[-1].at),
     )
 
 
@@ -105,8 +105,10 @@ def _finalized(facts: Sequence[Observation[InvoiceFields]]) -> datetime | None:
 
 
 def _moments(fact: Observation[InvoiceFields]) -> Iterator[datetime]:
+    """Yield the times that a fact states; the API dates its answers by the real clock."""
     stated = fact.fields
-    yield fact.at
+    if fact.event_type:
+        yield fact.at
     yield from filter(None, (stated.own_created_at, stated.finalized_at, stated.paid_at))
 
 

@@ -1,6 +1,6 @@
 """Observations of one object: the newest value, the time of payment."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -74,6 +74,23 @@ def state_of(history: ObjectHistory, facts: Iterable[Observation[F]]) -> Observa
     return next(
         fact for fact in facts if fact.event_id == newest.event_id and fact.at == newest.created_at
     )
+
+
+def first_moment(
+    facts: Iterable[Observation[F]], made_at: Callable[[F], datetime | None]
+) -> datetime:
+    """Return the second of what these facts show: that of the first event that states it.
+
+    An object that the API shows later does not state it. Then it is the second in which the object
+    was made, which ``made_at`` returns.
+    """
+    by_event, by_api = [], []
+    for fact in facts:
+        if fact.event_type:
+            by_event.append(fact.since)
+        else:
+            by_api.append(made_at(fact.fields) or fact.at)
+    return min(by_event or by_api)
 
 
 def last_value(values: Iterable[V | None]) -> V | None:

@@ -18,6 +18,7 @@ from billing.objects.observations import (
     Observation,
     ReceivedMoney,
     customer_of,
+    first_moment,
     grant_basis_of,
     last_value,
     observations,
@@ -126,17 +127,8 @@ def _is_captured_in_part(fields: PaymentIntentFields) -> bool:
 
 
 def _collected(currency: str, done: Sequence[Observation[PaymentIntentFields]]) -> ReceivedMoney:
-    return ReceivedMoney(done[-1].fields.amount_received, currency, _succeeded_at(done))
-
-
-def _succeeded_at(done: Sequence[Observation[PaymentIntentFields]]) -> datetime:
-    """Return the second of success: that of the event that is the success.
-
-    An object that the API shows later does not state it; then it is the second of its creation.
-    """
-    by_event = [fact.since for fact in done if fact.event_type]
-    by_api = [fact.fields.own_created_at or fact.at for fact in done]
-    return min(by_event or by_api)
+    succeeded_at = first_moment(done, lambda fields: fields.own_created_at)
+    return ReceivedMoney(done[-1].fields.amount_received, currency, succeeded_at)
 
 
 def _returned_at(

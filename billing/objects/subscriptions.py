@@ -130,13 +130,15 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
         last_not_past_due_at=max(not_past_due, default=None),
         guessed=history.guessed,
         clocked=any(fact.fields.test_clock for fact in facts),
-        latest_moment=max(at for fact in facts for at in _moments(fact)),
+        latest_moment=max((at for fact in facts for at in _moments(fact)), default=state.at),
         invoices=tuple(dict.fromkeys(i for fact in facts if (i := fact.fields.latest_invoice))),
     )
 
 
 def _moments(fact: Observation[SubscriptionFields]) -> Iterator[datetime]:
-    yield fact.at
+    """Yield the times that a fact states; the API dates its answers by the real clock."""
+    if fact.event_type:
+        yield fact.at
     yield from (item.period_start for item in fact.fields.items if item.period_start)
     if fact.fields.ended_at:
         yield fact.fields.ended_at

@@ -123,14 +123,16 @@ def facts_in(envelope: Envelope, reader: Reader) -> tuple[Fact, ...]:
 
 
 def facts_observed(
-    realm: Realm, observation: ApiObservation, reader: Reader, raw: Raw
+    realm: Realm, observation: ApiObservation, reader: Reader, raw: Raw, read_as: str = ""
 ) -> tuple[Fact, ...]:
     """Return the facts of an object that Stripe's API showed, which are the same for every event.
 
     They state what is: the observation tells no change and no time at which something happened.
+    ``read_as`` is the event type that says the same of the object, where it is not the object that
+    says it.
     """
     statement = _Statement(id=observation.id, type=OBSERVED, realm=realm)
-    return _facts(statement, reader, raw, ReadContext("", observation.asked_at))
+    return _facts(statement, reader, raw, ReadContext(read_as, observation.asked_at))
 
 
 def facts_stated_by_type(

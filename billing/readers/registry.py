@@ -7,7 +7,7 @@ from enum import StrEnum
 from billing.envelope import Envelope, snapshot_type
 from billing.facts import Fact
 from billing.fetching.observations import ApiObservation, Observations
-from billing.fetching.plan import SUMMARY, plan_fetches
+from billing.fetching.plan import SUBSCRIPTION, SUMMARY, plan_fetches
 from billing.ids import Realm
 from billing.json_fields import Raw, object_in
 from billing.readers import (
@@ -122,7 +122,8 @@ UNHANDLED_TYPES: Mapping[str, str] = {
 
 BY_FAMILY: Mapping[str, Reader] = {reader.stripe_name: reader for reader in READERS.values()}
 _FAMILIES = frozenset(BY_FAMILY)
-_ENDINGS = frozenset({"customer.deleted", "customer.subscription.deleted"})
+_SUBSCRIPTION_ENDED = "customer.subscription.deleted"
+_ENDINGS = frozenset({"customer.deleted", _SUBSCRIPTION_ENDED})
 
 
 class IgnoredReason(StrEnum):
@@ -173,6 +174,18 @@ def read_observation(realm: Realm, observation: ApiObservation) -> tuple[Fact, .
     if raw is None or reader is None or not _is_of(observation, reader, raw):
         return ()
     return facts_observed(realm, observation, reader, raw)
+
+
+def read_unasked(realm: Realm, observation: ApiObservation) -> tuple[Fact, ...]:
+    """Return the facts of an object that Stripe's API showed without an event that asked for it.
+
+    A subscription that is gone has ended. Nothing else that is gone says anything.
+    """
+    if observation.gone and observation.family == SUBSCRIPTION:
+        ended = {"id": observation.object_id}
+        reader = BY_FAMILY[SUBSCRIPTION]
+        return facts_observed(realm, observation, reader, ended, read_as=_SUBSCRIPTION_ENDED)
+    return read_observation(realm, observation)
 
 
 def _read_thin(envelope: Envelope, observations: Observations | None) -> Reading:

@@ -95,10 +95,13 @@ def word_term(text: str) -> str:
 
 def terms_in(envelope: Envelope, observations: Observations | None = None) -> frozenset[Term]:
     """Return the addresses, names and metadata of an event's object, or of one fetched for it."""
-    found = {*_terms_of(object_in(envelope.payload, "data", "object"))}
-    for each in observations or ():
-        found.update(_terms_of(each.raw or {}))
-    return frozenset(found)
+    found = _terms_of(object_in(envelope.payload, "data", "object"))
+    return frozenset(found) | terms_shown(observations or ())
+
+
+def terms_shown(observations: Observations) -> frozenset[Term]:
+    """Return the addresses, names and metadata of objects that Stripe's API showed."""
+    return frozenset(term for each in observations for term in _terms_of(each.raw or {}))
 
 
 def _terms_of(raw: Raw) -> Iterator[Term]:

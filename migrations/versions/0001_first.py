@@ -65,6 +65,9 @@ CREATE TABLE api_observations (
     gone BOOLEAN NOT NULL,
     payload TEXT NOT NULL,
     payload_sha256 TEXT NOT NULL,
+    origin TEXT,
+    actor TEXT,
+    reason TEXT,
     CONSTRAINT api_observations_pkey PRIMARY KEY (id)
 );
 CREATE INDEX api_observations_object_id_idx ON api_observations (object_id);
@@ -586,6 +589,29 @@ CREATE TABLE stripe_run_ranges (
     CONSTRAINT stripe_run_ranges_pkey PRIMARY KEY (run, list, position)
 ) WITH (fillfactor=80);
 
+CREATE TABLE stripe_run_objects (
+    run BIGINT NOT NULL,
+    holder TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    list TEXT NOT NULL,
+    family TEXT NOT NULL,
+    asked_at TIMESTAMPTZ NOT NULL,
+    api_version TEXT,
+    gone BOOLEAN NOT NULL,
+    payload TEXT NOT NULL,
+    CONSTRAINT stripe_run_objects_pkey PRIMARY KEY (run, holder, object_id)
+);
+CREATE INDEX stripe_run_objects_object_idx
+    ON stripe_run_objects (run, object_id text_pattern_ops);
+
+CREATE TABLE stripe_run_pages (
+    run BIGINT NOT NULL,
+    page BIGINT GENERATED ALWAYS AS IDENTITY,
+    names TEXT[] NOT NULL,
+    totals JSONB NOT NULL,
+    CONSTRAINT stripe_run_pages_pkey PRIMARY KEY (run, page)
+);
+
 CREATE TABLE stripe_run_differences (
     run BIGINT NOT NULL,
     name TEXT NOT NULL,
@@ -600,7 +626,11 @@ CREATE TABLE stripe_run_differences (
     found_at TIMESTAMPTZ DEFAULT now() NOT NULL,
     CONSTRAINT stripe_run_differences_pkey PRIMARY KEY (run, name),
     CONSTRAINT stripe_run_differences_state_check
-        CHECK (state IN ('moving', 'stands', 'repaired', 'left'))
+        CHECK (state IN ('moving', 'stands', 'repaired', 'left')),
+    CONSTRAINT stripe_run_differences_class_check
+        CHECK (class IN ('paid_not_granted', 'granted_not_paid', 'amounts', 'missing_event',
+            'missing_here', 'unknown_there', 'other_status', 'other_price', 'other_period',
+            'other_user', 'stale_here'))
 );
 CREATE INDEX stripe_run_differences_class_idx ON stripe_run_differences (run, class, name);
 
@@ -717,6 +747,8 @@ def downgrade() -> None:
         " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
         " user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
         " console_sessions, console_audit_windows,"
-        " stripe_runs, stripe_run_ranges, stripe_run_differences, reconciled_days"
+        " stripe_runs, stripe_run_ranges, stripe_run_objects, stripe_run_pages,"
+        " stripe_run_differences,"
+        " reconciled_days"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

@@ -148,7 +148,7 @@ class Replay(Generic[T]):
         now = self.pace.clock()
         if self.in_progress and now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
-            self.stall_reason = _stall_reason(self.inbox.backlog())
+            self.stall_reason = stall_reason(self.inbox.backlog())
             self._collect_results()
 
     def _collect_results(self) -> None:
@@ -176,7 +176,8 @@ class Replay(Generic[T]):
             self.results.counts[ReplayStatus.NOT_STARTED] += left
 
 
-def _stall_reason(backlog: Backlog) -> str | None:
+def stall_reason(backlog: Backlog) -> str | None:
+    """Return why workers take nothing from the inbox, None if they do."""
     if backlog.breaker is not None:
         return f"the circuit breaker is open, no event is applied: {backlog.breaker.reason}"
     return None if backlog.processes else "no worker is running: start `paidup worker`"

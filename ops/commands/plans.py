@@ -9,19 +9,30 @@ import click
 from billing.catalogue import Plan
 from billing.errors import InvalidCatalogue
 from ops import connections
+from ops.errors import CommandFailed
 from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
+from ops.plans.draft import write_draft
+from ops.plans.draft_source import draft_of
 from ops.plans.lookup_keys import ask_price_keys, print_lookup_keys
 from ops.plans.render import diff_document, print_diff
-from ops.terminal.formats import format_features
+from ops.terminal.command_name import with_command_name
+from ops.terminal.formats import format_count, format_features
 from ops.terminal.operator_options import operator_options, require_reason
-from ops.terminal.output import Columns, json_option, limit_option, print_json, print_rows
+from ops.terminal.output import (
+    Columns,
+    json_option,
+    limit_option,
+    print_json,
+    print_rows,
+    print_text,
+)
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.ledger import catalogues
 from runtime.ledger.maintenance import scan
 from runtime.ledger.maintenance.archive_updates import count_updates
-from runtime.plans_file import read_plans
+from runtime.plans_file import read_plans, read_plans_text
 from runtime.settings import Settings
 
 file_argument = click.argument("file", required=False, type=click.Path(path_type=Path))
@@ -65,6 +76,51 @@ def check(file: Path | None, *, as_json: bool) -> int:
         click.echo(f"{path}: valid")
         print_lookup_keys(settings, keys)
     return 1 if problems else 0
+
+
+@plans.command(
+    epilog="Example: paidup plans draft --output plans.toml",
+    short_help="Draft a plans document from what Stripe sells.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("plans.toml"),
+    show_default=True,
+    help="File to write, which must not exist; - is standard output.",
+)
+@json_option
+def draft(output: Path, *, as_json: bool) -> int:
+    """Draft a plans document from Stripe's products, prices and features.
+
+    It needs a STRIPE_API_KEY that may read products, prices, subscriptions and entitlements, and no
+    database. Each product becomes a plan. A comment says where you have to decide: what a feature
+    is worth, how long access lasts while a renewal is unpaid, and how long a purchase lasts.
+    """
+    settings = find_settings(os.environ)
+    if not _is_standard_output(output) and output.exists():
+        raise CommandFailed(f"{output} exists: name another file by --output; nothing was written")
+    if settings.stripe_api_key is None:
+        raise CommandFailed("STRIPE_API_KEY is not set: only Stripe knows what it sells")
+    source = draft_of(settings)
+    written = write_draft(source.products, left_out=source.left_out)
+    read_plans_text(written)
+    if _is_standard_output(output):
+        click.echo(written, nl=False)
+        return 0
+    with output.open("x", encoding="utf-8") as file:
+        file.write(written)
+    count = len(source.products)
+    if as_json:
+        print_json({"file": str(output), "plans": count, "left_out": source.left_out})
+    else:
+        then = f"decide where it says DECIDE, then `paidup plans check {output}`"
+        print_text(with_command_name(f"{output}: {format_count(count, 'plan')} drafted; {then}"))
+    return 0
+
+
+def _is_standard_output(output: Path) -> bool:
+    return str(output) == "-"
 
 
 @plans.command(

@@ -18,6 +18,7 @@ from ops.doctor.check_archives import check_archives
 from ops.doctor.check_clock import check_clock
 from ops.doctor.check_losses import check_losses
 from ops.doctor.check_pooler import check_pooler
+from ops.doctor.check_reconcile import CHECK, check_reconcile
 from ops.doctor.check_recording import check_recording
 from ops.doctor.check_roles import check_roles
 from ops.doctor.check_standby import check_standby
@@ -99,6 +100,7 @@ def _examine(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from on_its_own(connection, "archives", check_archives)
         yield from on_its_own(connection, "changes", check_changes)
         yield from on_its_own(connection, "lost data", check_losses)
+        yield from on_its_own(connection, CHECK, lambda opened: check_reconcile(opened, settings))
         yield from on_its_own(connection, "access", check_access)
 
 

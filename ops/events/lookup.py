@@ -48,7 +48,7 @@ def look_up_observation(settings: Settings, observation_id: str) -> RecordedObse
     if found is None:
         raise CommandFailed(
             f"no API observation {observation_id!r} is stored here: `paidup events show EVENT`"
-            " names those that were made for an event"
+            " names those that were made for an event, `paidup audit list` others by what followed"
         )
     return found
 

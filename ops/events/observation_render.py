@@ -31,6 +31,7 @@ def print_observation(observation: RecordedObservation, *, payload: bool) -> Non
         "account and mode": seen.realm,
         "asked at": format_time(seen.asked_at),
         "asked for": ", ".join(observation.asked_for) or seen.event_id,
+        "asked by": seen.asked_by,
         "API version": seen.api_version,
     }
     print_pairs(words.items())

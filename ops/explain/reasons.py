@@ -59,6 +59,8 @@ class Reason(SourceReason):
     decided_at: datetime | None
     asked_for: str | None
     """The event for which Stripe's API was asked, if what the API showed decided it."""
+    asked_by: str | None
+    """The command that had the API asked, for whom and why, if it was for no event."""
     catalogue_version: int
     revoked: Revocation | None
     payment: PaymentRow | None
@@ -221,6 +223,7 @@ def _reason(state: UserState, grant: Grant, feature: str) -> Reason:
         event_type=grant.decided_by,
         decided_at=grant.decided_at,
         asked_for=grant.asked_for,
+        asked_by=grant.asked_by,
         catalogue_version=grant.catalogue_version,
         revoked=None if given["in_force"] else revoked,
         payment=_payment(state, grant),

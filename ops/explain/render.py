@@ -140,6 +140,8 @@ def _lines(explanation: Explanation, reason: Reason) -> Iterator[str]:
     event = f" ({reason.event_type})" if reason.event_type else ""
     if reason.asked_for:
         event = f" (shown by Stripe's API, asked for {reason.asked_for})"
+    elif reason.asked_by:
+        event = f" (shown by Stripe's API, asked by {reason.asked_by})"
     guess = " (a guess: Stripe does not order events within a second)" if reason.guessed else ""
     yield f"decided by {reason.event_id}{event} at {format_time(reason.decided_at)}{guess}"
     if reason.payment:

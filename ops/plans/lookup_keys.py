@@ -13,7 +13,10 @@ import click
 
 from billing.catalogue import Catalogue
 from billing.json_fields import objects_in, text_in
+from ops.connections import open_api
 from runtime.settings import Settings
+from runtime.stripe_api.accounts import ApiAccount
+from runtime.stripe_api.errors import ApiFailure
 
 KEYS_AT_ONCE: Final = 10
 """Stripe's limit for one request: https://docs.stripe.com/api/prices/list (``lookup_keys``)."""
@@ -27,18 +30,15 @@ def ask_price_keys(settings: Settings, plans: Catalogue) -> Mapping[str, str]:
     names = plans.names_besides_prices()
     if not names or settings.stripe_api_key is None:
         return {}
-    # Only a command that asks Stripe needs its library, which is large.
-    from runtime.stripe_api.client import make_api  # noqa: PLC0415
-    from runtime.stripe_api.errors import ApiFailure  # noqa: PLC0415
-
-    api, found = make_api(settings), dict[str, str]()
+    found, account = dict[str, str](), ApiAccount.own(settings)
     try:
-        for start in range(0, len(names), KEYS_AT_ONCE):
-            answer = api.ask(_request(names[start : start + KEYS_AT_ONCE]))
-            for price in objects_in({"prices": answer.body}, "prices"):
-                price_id, key = text_in(price, "id"), text_in(price, "lookup_key")
-                if price_id and key:
-                    found[price_id] = key
+        with open_api(settings, caller="plans") as api:
+            for start in range(0, len(names), KEYS_AT_ONCE):
+                answer = api.ask(_request(names[start : start + KEYS_AT_ONCE]), account)
+                for price in objects_in({"prices": answer.body}, "prices"):
+                    price_id, key = text_in(price, "id"), text_in(price, "lookup_key")
+                    if price_id and key:
+                        found[price_id] = key
     except ApiFailure as error:
         kept = "the prices that are known already stay known; run the command again later"
         click.echo(

@@ -41,16 +41,35 @@ class MoneyMovement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenObject:
-    """An API observation without its payload; ``event_id`` is the event it was fetched for."""
+    """An API observation without its payload.
+
+    ``event_id`` is the event it was fetched for. Without one, a backfill or a reconciliation, the
+    ``origin``, had it asked for ``actor`` and for a ``reason``.
+    """
 
     id: str
     object_id: str
     family: str
     realm: str
-    event_id: str
+    event_id: str | None
     asked_at: datetime
     api_version: str | None
     gone: bool
+    origin: str | None
+    actor: str | None
+    reason: str | None
+
+    @property
+    def asked_by(self) -> str | None:
+        """The command that had it asked, for whom and why; None if an event asked for it."""
+        return describe_asking(self.origin, self.actor, self.reason)
+
+
+def describe_asking(origin: str | None, actor: str | None, reason: str | None) -> str | None:
+    """Return by what Stripe's API was asked for no event: the command, for whom and why."""
+    if origin is None:
+        return None
+    return f"{origin} by {actor}" + (f": {reason}" if reason else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from billing.archiving.leaving import NoteKind
 from billing.catalogue import Catalogue
-from billing.facts import Kind
+from billing.facts import API_OBSERVATION, Kind
 from billing.ids import ObjectKey, Realm, realm_in
 from billing.ids import object_key as key_of
 from billing.projection.effective import EffectiveValue
@@ -28,6 +28,7 @@ from models.tables import (
     effective_entitlements,
 )
 from ops.queries.audit_history import database_now
+from ops.queries.event_trace import describe_asking
 from ops.queries.ineffective_events import IneffectiveEvent, events_without_effect
 from ops.queries.links import ListedLink, links_to
 from ops.queries.lookups import Lookup, parties_meant
@@ -37,15 +38,12 @@ from runtime.ledger import catalogues
 from runtime.ledger.maintenance.archive_updates import UpdateProgress, updates_in_progress
 from runtime.ledger.notes import notes_of_parties
 
-API_OBSERVATION: Final = "api_observation"
-"""What stands for an event's type where Stripe's API showed what decided."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A row of ``user_entitlements`` with the event or API observation that last decided it.
 
-    ``asked_for`` is the event for which the API was asked.
+    ``asked_for`` is the event for which the API was asked, ``asked_by`` what had it asked for none.
     """
 
     row: EntitlementRow
@@ -53,6 +51,7 @@ class Grant:
     decided_by: str | None
     decided_at: datetime | None
     asked_for: str | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +170,11 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
             func.coalesce(
                 StripeEvent.created_at, StoredObservation.asked_at, StoredStatement.made_at
             ).label("decided_at"),
+            StoredObservation.id.label("observed"),
             StoredObservation.event_id.label("asked_for"),
+            StoredObservation.origin,
+            StoredObservation.actor,
+            StoredObservation.reason,
         )
         .outerjoin(StripeEvent, StripeEvent.id == UserEntitlement.event_id)
         .outerjoin(StoredObservation, StoredObservation.id == UserEntitlement.event_id)
@@ -186,13 +189,14 @@ def _grants(connection: Connection, user_id: str) -> tuple[Grant, ...]:
             decided_by=_decided_by(found),
             decided_at=found["decided_at"],
             asked_for=found["asked_for"],
+            asked_by=describe_asking(found["origin"], found["actor"], found["reason"]),
         )
         for found in connection.execute(query).mappings()
     )
 
 
 def _decided_by(found: Any) -> str | None:
-    if found["asked_for"]:
+    if found["observed"]:
         return API_OBSERVATION
     return f"operator.{found['kind']}" if found["kind"] else found["type"]
 

@@ -17,11 +17,13 @@ from ops import connections
 from ops.errors import CommandFailed
 from ops.queries.audit_history import database_now
 from ops.queries.events import count_unfetched
+from ops.queries.stripe_runs import RunProgress, runs_under_way
 from ops.queries.throughput import settled_since
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
 from runtime.database.pooler import is_behind_pooler
 from runtime.disks import Disk, own_disks
+from runtime.inbox.api_requests import ApiRequests, ApiUsage
 from runtime.inbox.entries import Backlog, LostAccepts
 from runtime.inbox.recent import RecentEvents
 from runtime.inbox.room import InboxRoom, RoomMeasure
@@ -31,6 +33,7 @@ from runtime.ledger.maintenance.archive_updates import UpdateProgress, updates_i
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.maintenance.outdated import OutdatedCount, count_outdated
 from runtime.metrics_room import folders_without_room
+from runtime.reconciling import Disagreement, read_disagreement
 from runtime.settings import Settings
 from runtime.sizing.need import Need, estimate_need
 
@@ -53,9 +56,13 @@ class DatabaseCounts:
     """Grants whose end was within the last day."""
     archive_updates: Sequence[UpdateProgress] = ()
     """Updates of archives that are under way, the oldest first."""
+    runs: Sequence[RunProgress] = ()
+    """Backfills and reconciliations that have not ended, the oldest first."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""
     losses: Losses = field(default_factory=Losses)
+    disagreement: Disagreement = field(default_factory=Disagreement)
+    """What the newest comparisons with Stripe found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,7 @@ class RedisCounts:
     lost_accepts: Sequence[LostAccepts] = ()
     wrong_paths: Sequence[WrongPath] = ()
     mismatches: Mismatches | None = None
+    api_usage: Sequence[ApiUsage] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,8 @@ class Overview:
     """Deliveries in a row that matched no signing secret."""
     wrong_paths: Sequence[WrongPath] = ()
     """Paths that are not the endpoint's and got signed deliveries."""
+    api_usage: Sequence[ApiUsage] = ()
+    """What was read from Stripe's API, by account."""
     disks: tuple[Disk, ...] = ()
     """Disks of this machine that are Paidup's own."""
     losses: Losses = field(default_factory=Losses)
@@ -105,6 +115,7 @@ def take_overview(settings: Settings) -> Overview:
         troubles=troubles,
         mismatches=counts.mismatches,
         wrong_paths=counts.wrong_paths,
+        api_usage=counts.api_usage,
         without_room=folders_without_room(settings.data_dir),
         losses=(database.losses if database else Losses()).with_accepts(counts.lost_accepts),
         disks=own_disks(settings.data_dir),
@@ -120,6 +131,7 @@ def _redis(settings: Settings, troubles: dict[str, str]) -> RedisCounts:
                 lost_accepts=RecentEvents(inbox.client).lost_accepts(),
                 wrong_paths=WrongPaths(inbox.client).read(settings.webhook_path),
                 mismatches=SignatureRecord(inbox.client).read(),
+                api_usage=ApiRequests(inbox.client).usage(),
             )
     except CommandFailed as error:
         troubles["redis"] = str(error)
@@ -154,6 +166,8 @@ def _read(connection: Connection) -> DatabaseCounts:
         ending_soon=count_ending_soon(connection),
         ended=count_ended(connection),
         archive_updates=updates_in_progress(connection),
+        runs=runs_under_way(connection),
         behind_pooler=is_behind_pooler(connection),
         losses=read_losses(connection),
+        disagreement=read_disagreement(connection),
     )

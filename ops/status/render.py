@@ -4,14 +4,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from ops.status.breaker import describe_breaker, describe_workers
+from ops.status.comparisons import describe_disagreement, disagreement_document
 from ops.status.losses import describe_accepts, describe_database, losses_document
 from ops.status.overview import DatabaseCounts, Overview
 from ops.status.refused import describe_mismatches, describe_wrong_path
 from ops.status.room import describe_room, room_document
+from ops.status.stripe import describe_run, describe_usage
 from ops.terminal.command_name import with_command_name
 from ops.terminal.disks import describe_disk, disk_document
 from ops.terminal.formats import format_count, format_duration, format_rate, format_time
 from ops.terminal.output import Json, pick_fields, print_pairs, to_json
+from runtime.inbox.api_requests import ALLOCATION, ApiUsage
 from runtime.inbox.entries import Backlog, Lane
 from runtime.ledger.maintenance.archive_updates import UpdateProgress
 from runtime.ledger.maintenance.outdated import OutdatedCount
@@ -38,7 +41,10 @@ def as_document(seen: Overview) -> Json:
         "outdated": to_json(database.outdated) if database else None,
         "access": pick_fields(database, "ending_soon", "ended") if database else None,
         "archive_updates": _updates_document(database.archive_updates) if database else None,
+        "stripe_runs": to_json(database.runs) if database else None,
+        "stripe_reads": [_usage_document(usage) for usage in seen.api_usage],
         "behind_pooler": database.behind_pooler if database else None,
+        "stripe": disagreement_document(database.disagreement) if database else None,
         "lost": losses_document(seen.losses),
     }
 
@@ -76,6 +82,13 @@ def _updates_document(updates: Sequence[UpdateProgress]) -> Json:
     }
 
 
+def _usage_document(usage: ApiUsage) -> Json:
+    allowed = {"allowed_at_least": ALLOCATION}
+    return {**pick_fields(usage, "account", "today", "in_30_days"), **allowed} | {
+        "pause": to_json(usage.pause)
+    }
+
+
 _events = partial(format_count, noun="event")
 
 
@@ -102,6 +115,8 @@ def _rows(seen: Overview) -> Iterator[tuple[str, str]]:
         yield from _worker_rows(seen.need, seen.inbox)
     if seen.database:
         yield from _database_rows(seen.database)
+        yield from (("Stripe run", describe_run(run)) for run in seen.database.runs)
+    yield from (("Stripe reads", describe_usage(usage)) for usage in seen.api_usage)
 
 
 def _inbox_rows(inbox: Backlog) -> Iterator[tuple[str, str]]:
@@ -169,6 +184,8 @@ def _database_rows(database: DatabaseCounts) -> Iterator[tuple[str, str]]:
         yield "access", f"{database.ending_soon} {end} within 7 days; {ended}"
     if updates := database.archive_updates:
         yield "archive updates", _archive_updates(updates)
+    if says := describe_disagreement(database.disagreement):
+        yield "Stripe", says
     letters = ", ".join(f"{count} {state}" for state, count in database.letters.items())
     yield "dead letters", letters
     version = database.catalogue_version

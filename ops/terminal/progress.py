@@ -13,8 +13,11 @@ class ReportProgress(Protocol):
 
 
 @contextmanager
-def progress(name: str, total: int) -> Iterator[ReportProgress]:
-    """Show a bar with the time left; ``total`` is an estimate while other processes write."""
+def progress(name: str, total: int | None) -> Iterator[ReportProgress]:
+    """Show a bar with the time left.
+
+    ``total`` is an estimate while other processes write, and None if nobody knows it.
+    """
     from rich.console import Console  # noqa: PLC0415 - see terminal.output.console
     from rich.progress import (  # noqa: PLC0415
         BarColumn,

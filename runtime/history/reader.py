@@ -20,7 +20,7 @@ from runtime.history.reports import (
     OLDEST_DUE,
     Kind,
 )
-from runtime.history.spans import HOUR, Span
+from runtime.history.spans import HOUR, HistorySpan
 from runtime.telemetry import FAST_BOUNDS, LAG_BOUNDS, OUTCOMES
 from runtime.time_limits import HISTORY_REDIS_SECONDS, HISTORY_SPREAD_SECONDS
 
@@ -58,7 +58,7 @@ _LAGS: Final = _Buckets(LAG, LAG_BOUNDS)
 _BUCKETS: Final = frozenset(_ANSWERS.names + _LAGS.names)
 
 
-def read_history(client: redis.Redis, span: Span, *, prefix: str = "paidup:") -> History:
+def read_history(client: redis.Redis, span: HistorySpan, *, prefix: str = "paidup:") -> History:
     """Return the intervals of a span up to now. The client answers in bytes.
 
     Raises:
@@ -71,7 +71,7 @@ def read_history(client: redis.Redis, span: Span, *, prefix: str = "paidup:") ->
     return history_of(span, fields, now=seconds + microseconds / 1e6)
 
 
-def history_of(span: Span, fields: Iterable[bytes], *, now: float) -> History:
+def history_of(span: HistorySpan, fields: Iterable[bytes], *, now: float) -> History:
     """Return the history in these fields of a span's key; ``now`` is Redis' time.
 
     The last interval is the one with the newest short interval that all processes have reported. A
@@ -87,7 +87,7 @@ def history_of(span: Span, fields: Iterable[bytes], *, now: float) -> History:
     )
 
 
-def last_interval(span: Span, now: float) -> int:
+def last_interval(span: HistorySpan, now: float) -> int:
     """Return the number of the last interval that is shown."""
     newest_short = int((now - _LATE) // HOUR.seconds) - 1
     return newest_short * HOUR.seconds // span.seconds
@@ -98,7 +98,7 @@ def _values(field: bytes) -> Values:
     return dict(zip(words[::2], map(int, words[1::2]), strict=True))
 
 
-def _interval(span: Span, number: int, values: Values) -> Interval:
+def _interval(span: HistorySpan, number: int, values: Values) -> Interval:
     unknown = [name for name in values.keys() - _BUCKETS if BOUND in name]
     return Interval(
         start=datetime.fromtimestamp(number * span.seconds, UTC),
@@ -109,7 +109,7 @@ def _interval(span: Span, number: int, values: Values) -> Interval:
     )
 
 
-def _ingest(span: Span, values: Values, unknown: Sequence[str]) -> IngestCounts | None:
+def _ingest(span: HistorySpan, values: Values, unknown: Sequence[str]) -> IngestCounts | None:
     if not (observed := _observed_seconds(span, values, "ingest")):
         return None
     return IngestCounts(
@@ -122,7 +122,7 @@ def _ingest(span: Span, values: Values, unknown: Sequence[str]) -> IngestCounts 
     )
 
 
-def _workers(span: Span, values: Values, unknown: Sequence[str]) -> WorkerCounts | None:
+def _workers(span: HistorySpan, values: Values, unknown: Sequence[str]) -> WorkerCounts | None:
     if not (observed := _observed_seconds(span, values, "worker")):
         return None
     return WorkerCounts(
@@ -132,7 +132,7 @@ def _workers(span: Span, values: Values, unknown: Sequence[str]) -> WorkerCounts
     )
 
 
-def _inbox(span: Span, values: Values) -> InboxLevels | None:
+def _inbox(span: HistorySpan, values: Values) -> InboxLevels | None:
     if not _observed_seconds(span, values, "leader"):
         return None
     return InboxLevels(
@@ -142,7 +142,7 @@ def _inbox(span: Span, values: Values) -> InboxLevels | None:
     )
 
 
-def _observed_seconds(span: Span, values: Values, kind: Kind) -> int:
+def _observed_seconds(span: HistorySpan, values: Values, kind: Kind) -> int:
     """Return for how much of the interval that kind of process reported.
 
     A short interval counts its reports, a long one its short ones.

@@ -11,7 +11,7 @@ from runtime.time_limits import HISTORY_LONG_SECONDS, HISTORY_SHORT_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class HistorySpan:
     """The intervals of one key: how long each is, and how many are shown."""
 
     key: str
@@ -24,9 +24,9 @@ class Span:
         return self.shown + 2
 
 
-HOUR: Final = Span(
+HOUR: Final = HistorySpan(
     key="counts:short", seconds=HISTORY_SHORT_SECONDS, shown=3600 // HISTORY_SHORT_SECONDS
 )
-DAY: Final = Span(
+DAY: Final = HistorySpan(
     key="counts:long", seconds=HISTORY_LONG_SECONDS, shown=86400 // HISTORY_LONG_SECONDS
 )

@@ -19,6 +19,10 @@ from runtime.inbox.replicas import Argument, ReplicaWait, TooFewReplicas
 from runtime.time_limits import (
     APART,
     ARRIVAL_SPAN,
+    BUDGET_AHEAD,
+    BUDGET_BULK_AHEAD,
+    BUDGET_RAISED,
+    BUDGET_SLOWED,
     CLOCK_SLACK,
     ENDED_REST,
     GROWTH_NOTED,
@@ -38,6 +42,10 @@ _USE: Final = "--!use "
 _LIMITS: Final[Mapping[str, timedelta]] = {
     "APART_MS": APART,
     "ARRIVAL_SPAN_MS": ARRIVAL_SPAN,
+    "BUDGET_AHEAD_MS": BUDGET_AHEAD,
+    "BUDGET_BULK_AHEAD_MS": BUDGET_BULK_AHEAD,
+    "BUDGET_RAISED_MS": BUDGET_RAISED,
+    "BUDGET_SLOWED_MS": BUDGET_SLOWED,
     "CLOCK_SLACK_MS": CLOCK_SLACK,
     "ENDED_REST_MS": ENDED_REST,
     "GROWTH_NOTED_MS": GROWTH_NOTED,

@@ -69,7 +69,8 @@ class PartyState:
     """One party in the batch: its facts, their folded state and the rows projected from them.
 
     ``versions`` are those of the plans beside the grants among its rows, and ``loaded_versions``
-    those with which it was loaded. ``size`` is the number of facts that it was loaded with.
+    those with which it was loaded. ``size`` is the number of facts that it was loaded with, and
+    ``live`` that of those that were in no archive.
     """
 
     name: PartyId
@@ -81,6 +82,7 @@ class PartyState:
     catalogue_version: int | None
     archives: Archives
     size: int
+    live: int
     projection: Projection | None = None
 
     def stated_by(self, statements: Collection[EventId]) -> dict[FactKey, Fact]:
@@ -189,7 +191,8 @@ class BatchState:
     def archive_old(self, party_state: PartyState) -> Archived | None:
         """Return what of the party may go into archives now, if it has grown enough to ask."""
         archives, size = party_state.archives, len(party_state.facts)
-        grown = size // ARCHIVE_EVERY > party_state.size // ARCHIVE_EVERY
+        # What was taken out of archives counts as growth, or it would stay out for long.
+        grown = size // ARCHIVE_EVERY > party_state.live // ARCHIVE_EVERY
         if size <= ARCHIVE_ABOVE or party_state.projection is None:
             return None
         if not (grown or archives.is_whole or archives.in_steps):
@@ -269,6 +272,7 @@ def _party_state(name: PartyId, stored: Stored) -> PartyState:
             in_steps=stored.in_steps,
         ),
         size=len(stored.facts),
+        live=stored.live,
         facts=_facts_by_key(stored.facts),
         folded=PartyFacts(stored.facts),
         rows=stored.rows,
@@ -286,6 +290,7 @@ def _join(party_state: PartyState, other: PartyState) -> PartyState:
         # Parties that become one are loaded whole.
         archives=Archives(until=max(moments, default=None), dependencies={}, is_whole=True),
         size=party_state.size + other.size,
+        live=party_state.live + other.live,
         facts=facts,
         folded=PartyFacts(facts.values()),
         rows={table: {**rows, **other.rows[table]} for table, rows in party_state.rows.items()},

@@ -6,6 +6,7 @@ LedgerError
  ├── ArchivesNeeded      events turned out to concern what was not loaded of their parties
  ├── DeadLetterChanged   an operator or a worker changed the dead letter of an event meanwhile
  ├── ObservationTaken    the API showed an object differently within one second
+ ├── RealmExcluded       an object is of an account or a mode that does not count here
  ├── StatementRefused    what a person states cannot be true, or was taken back already
  ├── UnnamedEffect       a bulk plan would harm a user whom its preview did not name
  ├── FactsOutdated       readers of an earlier release wrote the facts of a party
@@ -102,6 +103,17 @@ class ObservationTaken(LedgerError):
         super().__init__(
             f"{observation_id} is taken by another answer of the same second;"
             " nothing was written, ask again"
+        )
+
+
+class RealmExcluded(LedgerError):
+    """An object that was observed is of an account or a mode that does not count here."""
+
+    def __init__(self, realm: str) -> None:
+        self.realm = realm
+        super().__init__(
+            f"{realm} does not count here, so nothing of it was recorded; PAIDUP_LIVEMODE and"
+            " PAIDUP_CONNECT_ACCOUNTS say what counts"
         )
 
 

@@ -39,6 +39,8 @@ class Stored:
     """The archives that were loaded with it, if it is not whole."""
     taken_out: set[FactKey] = field(default_factory=set)
     """Single facts that were loaded out of other archives."""
+    live: int = 0
+    """The number of its facts that are in no archive, if it was loaded without them."""
     in_steps: bool = False
     """True if what concerns all of it changes its archives later, in steps."""
 
@@ -80,6 +82,8 @@ def load_without_archives(
     keys = sorted(not_dead)
     if stored or keys:
         take_rows(stored, connection.execute(_LIVE, {"parties": sorted(stored), "not_dead": keys}))
+    for each in stored.values():
+        each.live = len(each.facts)
     return stored
 
 

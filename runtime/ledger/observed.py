@@ -6,13 +6,13 @@ notices what changed in between and reads it again.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
 from billing.fetching.observations import ApiObservation, Observations
 from billing.fetching.record import FetchPlan, targets_from_text
-from billing.ids import EventId
+from billing.ids import EventId, Realm
 from models.tables import StoredObservation
 from runtime.ledger.bulk import insert_rows
 from runtime.ledger.deliveries import Delivery
@@ -60,24 +60,35 @@ def load_observations(connection: Connection, event_ids: Sequence[str]) -> dict[
     found: dict[str, Observations] = {}
     for row in connection.execute(_OBSERVATIONS, {"ids": list(event_ids)}):
         found[row.event_id] = found.get(row.event_id, ()) + (
-            () if row.id is None else (_observation(row),)
+            () if row.id is None else (observation_of(row),)
         )
     return found
 
 
-def store_observations(
-    connection: Connection, observed: Iterable[tuple[Delivery, Observations]]
-) -> None:
-    """Insert the observations of these deliveries that are not stored yet.
+class AskedFor(NamedTuple):
+    """An observation, and the event for which the API was asked.
+
+    Without one, ``origin`` is the command that had it asked, for ``actor`` and for a ``reason``.
+    """
+
+    realm: Realm
+    observation: ApiObservation
+    event_id: EventId | None = None
+    origin: str | None = None
+    actor: str | None = None
+    reason: str | None = None
+
+
+def store_observations(connection: Connection, observed: Iterable[AskedFor]) -> None:
+    """Insert these observations that are not stored yet.
 
     Raises:
         ObservationTaken: another answer of the same second is stored and differs.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for delivery, seen in observed:
-        for each in seen:
-            row = _row(delivery, each)
-            _refuse_another(row, rows.setdefault(each.id, row))
+    for each in observed:
+        row = _row(each)
+        _refuse_another(row, rows.setdefault(row["id"], row))
     if not rows:
         return
     in_order = [rows[name] for name in sorted(rows)]
@@ -95,7 +106,8 @@ def _reads_stored(delivery: Delivery) -> bool:
     return delivery.replayed and delivery.observations is None
 
 
-def _observation(row: Any) -> ApiObservation:
+def observation_of(row: Any) -> ApiObservation:
+    """Return the observation of a stored row."""
     return ApiObservation(
         family=row.family,
         object_id=row.object_id,
@@ -106,18 +118,22 @@ def _observation(row: Any) -> ApiObservation:
     )
 
 
-def _row(delivery: Delivery, observation: ApiObservation) -> dict[str, Any]:
+def _row(asked: AskedFor) -> dict[str, Any]:
+    observation = asked.observation
     return {
         "id": observation.id,
         "object_id": observation.object_id,
         "family": observation.family,
-        "realm": delivery.envelope.realm,
-        "event_id": delivery.envelope.event_id,
+        "realm": asked.realm,
+        "event_id": asked.event_id,
         "asked_at": observation.asked_at,
         "api_version": observation.api_version,
         "gone": observation.gone,
         "payload": observation.payload,
         "payload_sha256": observation.payload_sha256,
+        "origin": asked.origin,
+        "actor": asked.actor,
+        "reason": asked.reason,
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
 from billing.facts import Fact
-from billing.ids import ObjectKey
+from billing.ids import ObjectKey, Realm
 from billing.readers.registry import IgnoredReason, read_event
 from billing.readers.search_terms import Term, terms_in
 from runtime.ledger.admit import OpenDeadLetter
@@ -31,13 +31,21 @@ class Scope:
 
     def excludes(self, envelope: Envelope) -> IgnoredReason | None:
         """Return why an event is ignored, or None if it counts."""
-        if self.livemode != "any" and envelope.livemode != (self.livemode == "live"):
+        if not self._counts_mode(envelope.livemode):
             return IgnoredReason.WRONG_MODE
         if not envelope.owner_known:
             return IgnoredReason.UNKNOWN_CONTEXT
         if envelope.account is not None and envelope.account not in self.accounts:
             return IgnoredReason.UNKNOWN_ACCOUNT
         return None
+
+    def counts(self, realm: Realm) -> bool:
+        """Return True if what is of this account and mode counts."""
+        mode, _, account = realm.partition("/")
+        return self._counts_mode(mode == "live") and (not account or account in self.accounts)
+
+    def _counts_mode(self, livemode: bool) -> bool:  # noqa: FBT001 - Stripe's own word
+        return self.livemode == "any" or livemode == (self.livemode == "live")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 
-from billing.fetching.observations import Observations
 from billing.fetching.record import targets_from_text, targets_to_text
 from billing.ids import PartyId
 from billing.rows import Projection
@@ -36,7 +35,15 @@ from runtime.ledger.errors import (
     UnnamedEffect,
 )
 from runtime.ledger.load_past import AT_ONCE, NOTHING_MORE, ArchiveRequest
-from runtime.ledger.observed import store_observations, with_stored_fetches
+from runtime.ledger.observe import (
+    ObserveCause,
+    ObservedChange,
+    ObservedObject,
+    decide_observed,
+    prepare_observed,
+    write_observed,
+)
+from runtime.ledger.observed import AskedFor, store_observations, with_stored_fetches
 from runtime.ledger.prepare import Prepared, Scope, prepare
 from runtime.ledger.statements import EndStatement, NewStatement, StatedChange, state
 from runtime.ledger.write import ChangeCause, PendingWrites, audit_row, changes_in, write
@@ -168,6 +175,52 @@ class Ledger:
         """
         return state(connection, new, self._catalogues, at_once=at_once)
 
+    def observe(
+        self,
+        observed: Sequence[ObservedObject],
+        cause: ObserveCause,
+        then: Callable[[Connection], None] = lambda _: None,
+        refuse: Callable[[Sequence[ObservedChange]], None] = lambda _: None,
+    ) -> list[ObservedChange]:
+        """Record objects that Stripe's API showed for no event, and return what follows from each.
+
+        ``refuse`` is told what follows, and told again if the transaction is tried again; it may
+        raise because of it. ``then`` may write more in the same transaction, after that. Any
+        exception means that nothing was written.
+
+        Raises:
+            RealmExcluded: this deployment does not count the account or the mode of one of them.
+            ObservationTaken: Stripe showed one of them differently within one second; ask again.
+        """
+        prepared = [prepare_observed(each, self._scope) for each in observed]
+
+        def attempt(request: ArchiveRequest) -> list[ObservedChange]:
+            with self._engine.begin() as connection:
+                decided = decide_observed(connection, prepared, self._catalogues, request)
+                refuse(decided.changes)
+                then(connection)
+                write_observed(connection, decided, cause)
+                return list(decided.changes)
+
+        return self._persistently(attempt)
+
+    def preview_observed(self, observed: Sequence[ObservedObject]) -> list[ObservedChange]:
+        """Return what ``observe`` would do now; take its locks and roll its writes back.
+
+        Raises:
+            RealmExcluded: this deployment does not count the account or the mode of one of them.
+        """
+        prepared = [prepare_observed(each, self._scope) for each in observed]
+
+        def attempt(request: ArchiveRequest) -> list[ObservedChange]:
+            with self._engine.connect() as connection:
+                at_once = request | AT_ONCE
+                decided = decide_observed(connection, prepared, self._catalogues, at_once)
+                connection.rollback()
+                return list(decided.changes)
+
+        return self._persistently(attempt)
+
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction, again when another one got in between, and commit it."""
 
@@ -280,12 +333,13 @@ def _noted(step: Step) -> dict[str, Any]:
     }
 
 
-def _observed(steps: Iterable[Step]) -> Iterator[tuple[Delivery, Observations]]:
+def _observed(steps: Iterable[Step]) -> Iterator[AskedFor]:
     """Yield what was observed for each delivery that settles its event or completes it."""
     for step in steps:
-        observed = step.work.prepared.delivery.observations
-        if observed and step.work.state is not DeliveryState.SETTLED:
-            yield step.work.prepared.delivery, observed
+        if step.work.state is not DeliveryState.SETTLED:
+            delivery = step.work.prepared.delivery
+            for each in delivery.observations or ():
+                yield AskedFor(delivery.envelope.realm, each, delivery.envelope.event_id)
 
 
 def _stage(pending: PendingWrites, step: Step) -> None:

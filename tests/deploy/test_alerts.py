@@ -11,6 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.stripe_runs import DIFFERENCE_CLASSES
+from runtime.reconciling import Part
 from runtime.telemetry import (
     DiskCollector,
     SharedState,
@@ -25,13 +27,15 @@ FOLDER: Final = ROOT / "deploy/prometheus"
 PAGE: Final = ROOT / "docs/operations.md"
 CASES: Final = ("alerts_test.yml", "alerts_test_days.yml")
 PAGES: Final = {
-    *("PaidupChangesNotNumbered", "PaidupDataWentBack", "PaidupDown", "PaidupInboxFillsUp"),
+    *("PaidupChangesNotNumbered", "PaidupDataWentBack", "PaidupDisagreesWithStripe", "PaidupDown"),
+    "PaidupInboxFillsUp",
     *("PaidupIngestErrors", "PaidupLag", "PaidupOldestEventTooOld", "PaidupServerStuck"),
     "PaidupWorkersNotConsuming",
 }
 INFORMS: Final = {
     *("PaidupApprovalBypassed", "PaidupBadSignatures", "PaidupBreakerOpen", "PaidupDeadLetters"),
-    *("PaidupDiskLow", "PaidupRedisUnsafe", "PaidupSecretUnused", "PaidupServerStuck"),
+    *("PaidupDisagreesWithStripe", "PaidupDiskLow", "PaidupReconcileLate"),
+    *("PaidupRedisUnsafe", "PaidupSecretUnused", "PaidupServerStuck"),
     *("PaidupTooFewWorkers", "PaidupUnsoldPrices", "PaidupWrongPath"),
 }
 SELECTOR: Final = re.compile(r"\b(up|(?:billing|idempotent)_\w+)(?:\{([^}]*)\})?")
@@ -55,7 +59,14 @@ each_rule = pytest.mark.parametrize("rule", rules(), ids=title)
 def full_state() -> SharedState:
     """Return a state in which every number is known, so that every series of it is served."""
     numbers = dict.fromkeys(SharedState.__dataclass_fields__, 1)
-    given = numbers | {"unsold": {"no_user": 1}, "fault_of_surroundings": "42703"}
+    given = numbers | {
+        "unsold": {"no_user": 1},
+        "reconcile_differences": dict.fromkeys(DIFFERENCE_CLASSES, 1),
+        "reconcile_runs_at": dict.fromkeys(Part, 1.0),
+        "api_requests": {},
+        "api_reads": {"live": 1},
+        "fault_of_surroundings": "42703",
+    }
     return SharedState(**given)  # type: ignore[arg-type]
 
 

@@ -39,6 +39,7 @@ def environ(database: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
         "DATABASE_URL": database,
         "REDIS_URL": redis_url,
         "STRIPE_API_KEY": "sk_test_unused",
+        "PAIDUP_RECONCILE": "0",
         "STRIPE_WEBHOOK_SECRET": "whsec_unused",
         "PAIDUP_CONSOLE_TOKENS": "a-token-of-a-test",
         "PAIDUP_DATA_DIR": str(tmp_path),

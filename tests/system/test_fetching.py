@@ -52,11 +52,16 @@ def stripe() -> Iterator[FakeApi]:
         yield api
 
 
+def key_at(stripe: FakeApi) -> dict[str, str]:
+    """Return the settings of a key that only events use."""
+    return {"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": stripe.url, "PAIDUP_RECONCILE": "0"}
+
+
 @pytest.fixture(scope="module")
 def fetching(stripe: FakeApi) -> Iterator[StackUnderTest]:
     folder = temporary_folder("paidup-fetching-")
     try:
-        with running_system(folder, STRIPE_API_KEY=KEY, STRIPE_API_BASE=stripe.url) as system:
+        with running_system(folder, **key_at(stripe)) as system:
             yield system
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -449,8 +454,7 @@ def test_without_a_key_thin_events_wait_for_a_replay(
     assert "not fetched" in paidup(system, "status").stdout
     assert "paidup replay --unfetched" in paidup(system, "doctor").stdout
 
-    key = {"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": stripe.url}
-    with another_worker(system, **key):
+    with another_worker(system, **key_at(stripe)):
         done = paidup(system, "replay", "--unfetched", "--reason", "a key is there", "--json")
 
     report = json.loads(done.stdout)

@@ -11,7 +11,7 @@ from ops.samples.lifecycles.registry import compose
 from ops.send.delivery import sign
 from runtime.history.intervals import History, InboxLevels, IngestCounts, WorkerCounts
 from runtime.history.reader import read_history
-from runtime.history.spans import DAY, HOUR, Span
+from runtime.history.spans import DAY, HOUR, HistorySpan
 from tests.system.stack_env import StackUnderTest
 
 pytestmark = pytest.mark.servers
@@ -40,7 +40,11 @@ def inbox_of(history: History) -> list[InboxLevels]:
 
 
 def read_until(
-    client: redis.Redis, span: Span, enough: Callable[[History], bool], *, seconds: float = 60
+    client: redis.Redis,
+    span: HistorySpan,
+    enough: Callable[[History], bool],
+    *,
+    seconds: float = 60,
 ) -> History:
     """Return the history once it holds enough; an interval is shown when its end is past."""
     until = time.monotonic() + seconds

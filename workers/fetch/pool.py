@@ -13,12 +13,14 @@ from runtime.failures.dead_letters import dead_letter
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.observed import load_stored_fetches
-from runtime.stripe_api.client import make_api
+from runtime.stripe_api.accounts import ApiAccount
+from runtime.stripe_api.budget import RequestBudget
+from runtime.stripe_api.client import StripeApi, make_api
 from workers.batches.celery_pool import ChildContext, PoolSpec, build_executor, run, utc_now
 from workers.batches.drainer import Drainer
 from workers.batches.finisher import FetchDeferrer, Finisher
 from workers.batches.reporting import Reporter
-from workers.fetch.executor import FetchExecutor
+from workers.fetch.executor import AskApi, FetchExecutor
 from workers.liveness import ClaimFile
 
 
@@ -43,10 +45,11 @@ def build_fetcher(child: ChildContext) -> Drainer:
     inbox = Inbox(child.redis)
     lane = FetchLane(child.redis, at_once=settings.fetch_at_once)
     publish = fetch_wake_publisher(make_celery(settings, role="publisher"))
+    budget = RequestBudget(child.redis, settings, caller="fetch")
     executor = FetchExecutor(
         executor=build_executor(settings, child.engine),
         stored_fetches=partial(load_stored_fetches, child.engine),
-        ask=make_api(settings).ask,
+        ask=ask_in_account_of(make_api(settings, budget=budget)),
         health=lane,
         metrics=child.metrics,
     )
@@ -67,6 +70,11 @@ def build_fetcher(child: ChildContext) -> Drainer:
         on_claim=child.pulse.beat,
         holding=ClaimFile(child.pulse.folder).holding,
     )
+
+
+def ask_in_account_of(api: StripeApi) -> AskApi:
+    """Return the function that asks in the account of an event's object."""
+    return lambda request, envelope: api.ask(request, ApiAccount.of_event(envelope))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from runtime.database.engine import make_engine, make_probe_engine
 from runtime.guard import Guard
 from runtime.history.reports import Report, inbox_report
 from runtime.history.writer import HistoryWriter, start_history
+from runtime.inbox.api_requests import ApiRequests
 from runtime.inbox.durability import refuse_cluster
 from runtime.inbox.fetch_lane import FetchLane
 from runtime.inbox.inbox import Inbox, new_token
@@ -59,6 +60,7 @@ from runtime.time_limits import (
     GRACE_SECONDS,
     HISTORY_REDIS_SECONDS,
     POOL_LOOK_SECONDS,
+    RECONCILE_LOOK_SECONDS,
     SUPERVISOR_REDIS_SECONDS,
     THREAD_STOP_SECONDS,
 )
@@ -79,6 +81,7 @@ from workers.supervisor.marker_eviction import evict_markers
 from workers.supervisor.metrics_server import MetricsServer
 from workers.supervisor.periodic_jobs import PeriodicJobs
 from workers.supervisor.plan_bootstrap import PlanBootstrap
+from workers.supervisor.reconcile_process import ReconcileProcess
 from workers.supervisor.shared_state import (
     DatabaseStateCache,
     SharedStateReader,
@@ -168,7 +171,8 @@ class Supervisor:
 
     def _own_processes(self) -> tuple[int | None, ...]:
         pools = (self._pool, self._fetch_pool, self._fallback)
-        return (*(pool.pid for pool in pools if pool is not None), *self._jobs.pids)
+        running = (pool.pid for pool in pools if pool is not None)
+        return (*running, *self._jobs.pids, *self._reconcile.pids)
 
     def _connect(self) -> None:
         """Build clients and engines; none connects yet, so servers may start later."""
@@ -208,14 +212,21 @@ class Supervisor:
         self._facts_upgrade = self._make_facts_upgrade(self._facts_engine)
         self._archive_updates = self._make_archive_updates()
         self._jobs = JobProcesses(engine, lambda: self._leads, time.monotonic)
+        self._reconcile = ReconcileProcess(engine, self._settings, lambda: self._leads)
         self._data_watch = self._make_data_watch(metrics)
-        self._database_state = DatabaseStateCache(partial(read_database_state, engine))
+        self._database_state = DatabaseStateCache(
+            partial(read_database_state, engine, reconciles=self._settings.reconciles)
+        )
         self._history = self._make_history()
         self._metrics_server = self._make_metrics_server(metrics)
 
     def _make_metrics_server(self, metrics: Metrics) -> MetricsServer:
         shared = SharedStateCollector(
-            SharedStateReader(self._inbox.backlog, self._database_state.state)
+            SharedStateReader(
+                self._inbox.backlog,
+                self._database_state.state,
+                ApiRequests(self._inbox.client).numbers,
+            )
         )
         bind, disks = self._settings.worker_metrics_bind, DiskCollector(self._settings.data_dir)
         return MetricsServer(
@@ -327,6 +338,7 @@ class Supervisor:
             PeriodicJobs(database, name="database-jobs"),
             PeriodicJobs((self._expiry.run_if_due,), name="access-expiry"),
             PeriodicJobs((self._jobs.keep_running,), BULK_LOOK_SECONDS, "job-processes"),
+            PeriodicJobs((self._reconcile.start_if_due,), RECONCILE_LOOK_SECONDS, "reconcile"),
             PeriodicJobs((self._facts_upgrade.run_if_due,), name="facts-upgrade"),
             PeriodicJobs(
                 (self._archive_updates.run_if_due,),
@@ -381,6 +393,7 @@ class Supervisor:
         for thread in threads:
             thread.join(THREAD_STOP_SECONDS)
         self._jobs.stop(THREAD_STOP_SECONDS)
+        self._reconcile.stop(THREAD_STOP_SECONDS)
         # After the pools, so that the changes of their last batches are published too.
         self._numbering.ask_to_stop()
         self._numbering.join(THREAD_STOP_SECONDS)

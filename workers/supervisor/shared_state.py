@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import sqlalchemy as sa
 from redis.exceptions import RedisError
@@ -19,10 +20,12 @@ from runtime.data_loss.reports import (
 )
 from runtime.failures.canary import concerns_every_event, sqlstate_in
 from runtime.failures.dead_letters import count_open
+from runtime.inbox.api_requests import ApiNumbers
 from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
+from runtime.reconciling import Part, read_disagreement
 from runtime.sizing.shared import LastNeed, state_of
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
@@ -43,15 +46,22 @@ class DatabaseState:
     archive_updates: int | None = None
     archive_updates_seconds: float | None = None
     approvals_bypassed: int | None = None
+    reconcile_differences: Mapping[str, int] | None = None
+    reconcile_put_in: int | None = None
+    reconcile_agreed_at: float | None = None
+    reconcile_runs_at: Mapping[str, float] | None = None
 
 
-def read_database_state(engine: Engine) -> DatabaseState:
-    """Return the database's part; an unreachable database is no error."""
+def read_database_state(engine: Engine, *, reconciles: bool = False) -> DatabaseState:
+    """Return the database's part; an unreachable database is no error.
+
+    ``reconciles`` if the schedule compares with Stripe; if not, an old run is no fault.
+    """
     try:
         dead = count_open(engine)
         with engine.connect() as connection:
             updates, updates_seconds = count_updates(connection)
-            return DatabaseState(
+            state = DatabaseState(
                 dead_letters=dead,
                 changes_waiting_seconds=waiting_seconds(connection),
                 lost_settlements=count_missing(connection),
@@ -64,8 +74,22 @@ def read_database_state(engine: Engine) -> DatabaseState:
                 archive_updates_seconds=updates_seconds,
                 approvals_bypassed=_count_bypassed(connection),
             )
+            return replace(state, **_comparisons(connection, reconciles=reconciles))
     except SQLAlchemyError:
         return DatabaseState()
+
+
+def _comparisons(connection: Connection, *, reconciles: bool) -> dict[str, Any]:
+    found = read_disagreement(connection)
+    runs = {part: found.runs_at.get(part) for part in Part}
+    return {
+        "reconcile_differences": found.differences,
+        "reconcile_put_in": found.put_in,
+        "reconcile_agreed_at": found.agreed_at.timestamp() if found.agreed_at else 0.0,
+        "reconcile_runs_at": {part: at.timestamp() if at else 0.0 for part, at in runs.items()}
+        if reconciles
+        else None,
+    }
 
 
 def _count_bypassed(connection: Connection) -> int:
@@ -100,17 +124,21 @@ class SharedStateReader:
     """Reads both; a value that cannot be read has no sample."""
 
     def __init__(
-        self, backlog: Callable[[], Backlog], database_state: Callable[[], DatabaseState]
+        self,
+        backlog: Callable[[], Backlog],
+        database_state: Callable[[], DatabaseState],
+        api_numbers: Callable[[], ApiNumbers],
     ) -> None:
         self._backlog = backlog
         self._database_state = database_state
+        self._api_numbers = api_numbers
         self._last_need = LastNeed()
 
     def __call__(self) -> SharedState:
         """Return the shared state now; an unreachable server is no error."""
         database = asdict(self._database_state())
         try:
-            backlog = self._backlog()
+            backlog, api = self._backlog(), self._api_numbers()
         except RedisError:
             return replace(self._last_need.state(), **database)
         return replace(
@@ -119,6 +147,9 @@ class SharedStateReader:
             fault_of_surroundings=_fault_of_surroundings(backlog.breaker),
             fetch_backlog_events=backlog.by_lane.get(Lane.FETCH, 0),
             fetch_breaker_open=backlog.fetch_breaker is not None,
+            api_requests=api.requests,
+            api_reads=api.reads,
+            api_paused=api.paused,
         )
 
 

@@ -18,7 +18,7 @@ from ops.status.room import describe_room
 from ops.terminal.disks import describe_disk
 from runtime.history.intervals import History
 from runtime.history.reader import read_history
-from runtime.history.spans import DAY, HOUR, Span
+from runtime.history.spans import DAY, HOUR, HistorySpan
 from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.time_limits import HISTORY_REDIS_SECONDS
@@ -27,7 +27,7 @@ FIRST_WAIT_SECONDS: Final = 2.0
 """How long the first visitor waits for the numbers; who comes later never waits."""
 
 HOUR_NAME: Final = "hour"
-SPANS: Final[Mapping[str, Span]] = {HOUR_NAME: HOUR, "day": DAY}
+SPANS: Final[Mapping[str, HistorySpan]] = {HOUR_NAME: HOUR, "day": DAY}
 """The spans of the charts, by their names in a URL."""
 
 _FINDINGS_SECONDS: Final = 30.0
@@ -139,7 +139,7 @@ def _histories(settings: Settings) -> Mapping[str, RefreshedValue[History]]:
         return {}
     client = make_redis(settings, timeout=HISTORY_REDIS_SECONDS)
 
-    def history_of(name: str, span: Span) -> RefreshedValue[History]:
+    def history_of(name: str, span: HistorySpan) -> RefreshedValue[History]:
         return RefreshedValue(
             lambda: read_history(client, span),
             name=f"history of the last {name}",

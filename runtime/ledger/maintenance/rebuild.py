@@ -41,7 +41,7 @@ class Rebuilt:
 
     parties: int = 0
     events: int = 0
-    """Bodies that were read again."""
+    """Bodies that were read again, of events and of what Stripe's API showed for none."""
     restated: list[EventId] = field(default_factory=list)
     """Events that state something else by today's readers."""
     kept: dict[str, str] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Rebuilder:
     def events(self, ids: Sequence[EventId], parties: Sequence[PartyId] = ()) -> Rebuilt:
         """Read these settled events again, and compute the rows of every party they concern.
 
-        All events of ``parties`` must be among them.
+        All events of ``parties`` must be among them, and observations that no event asked for.
 
         Raises:
             FactsOutdated: earlier readers wrote facts of another party that they concern.
@@ -149,7 +149,7 @@ class Rebuilder:
         pending = PendingWrites()
         _state_again(connection, stored, pending)
         batch = BatchState(stored, plans=self.catalogues.current(connection), now=now)
-        rebuilt = Rebuilt(events=len(reread.prepared), kept=dict(reread.kept))
+        rebuilt = Rebuilt(events=len(reread.read), kept=dict(reread.kept))
         reread.carry_out(connection, batch, pending, secured)
         rebuilt.restated = list(pending.restated)
         rebuilt.parties = len(batch.parties)
@@ -225,4 +225,4 @@ _EVENTS_OF = text(
     " LEFT JOIN api_observations AS seen ON seen.id = facts.event_id"
     " WHERE facts.party = ANY(:parties) ORDER BY 1"
 )
-"""What the API showed is read again with the event for which it was asked first."""
+"""What the API showed is read again with the event for which it was asked first, else by itself."""

@@ -18,6 +18,7 @@ from billing.fetching.plan import (
     observations_in,
     open_fetches,
     plan_fetches,
+    shows_a_part,
     too_early,
 )
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
@@ -440,3 +441,21 @@ def test_a_fact_that_has_no_id_to_ask_for_does_not_hide_the_others() -> None:
     assert [each.stripe_id for each in open_fetches([without_id, fact], undecided, states, ())] == [
         "sub_1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("family", "raw", "lacks"),
+    [
+        ("invoice", {"lines": {"data": [], "has_more": True}}, True),
+        ("subscription", {"items": {"data": [{}], "total_count": 2}}, True),
+        (SESSION, {"line_items": {"data": [{}], "has_more": False}}, False),
+        (SESSION, {}, False),
+        ("charge", {"refunds": {"data": [], "has_more": True}}, False),
+    ],
+)
+def test_an_object_shows_a_part_if_a_list_in_it_was_cut_off(
+    family: str,
+    raw: dict[str, Any],
+    lacks: bool,  # noqa: FBT001 - a row of the table above
+) -> None:
+    assert shows_a_part(family, raw) is lacks

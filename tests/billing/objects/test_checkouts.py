@@ -1,8 +1,10 @@
 """The state of a checkout: no older or sibling event undoes a payment."""
 
+from typing import ClassVar
+
 import pytest
 
-from billing.facts import Fact
+from billing.facts import OBSERVED, Fact
 from billing.objects.checkouts import SessionState, fold_session
 from billing.objects.ordering import order_facts
 from billing.rows import PurchaseStatus
@@ -80,3 +82,27 @@ def test_what_each_event_of_a_checkout_states_is_kept_once() -> None:
 
     assert [each[0].refs for each in found.stated_before] == [("price_premium",), ("price_basic",)]
     assert found.stated[0].refs == ("price_basic",)
+
+
+class TestACheckoutThatOnlyTheApiShows:
+    OBSERVED: ClassVar = {"type_": OBSERVED}
+
+    def test_is_dated_by_the_second_in_which_it_was_made(self) -> None:
+        shown = state(checkout(9_000, own_created_at=at(7), how=self.OBSERVED))
+
+        assert shown.granted is not None
+        assert (shown.granted.since, shown.first_at) == (at(7), at(7))
+        assert shown.money == (2999, "usd", at(7))
+
+    def test_is_dated_by_the_answer_if_it_does_not_say_when_it_was_made(self) -> None:
+        assert state(checkout(9_000, how=self.OBSERVED)).first_at == at(9_000)
+
+    def test_is_dated_by_the_event_once_one_is_known(self) -> None:
+        shown = checkout(9_000, own_created_at=at(7), how=self.OBSERVED)
+
+        assert state(shown, checkout(20, own_created_at=at(7))).money == (2999, "usd", at(20))
+
+    def test_has_expired_if_it_says_so(self) -> None:
+        shown = checkout(payment_status="unpaid", status="expired", how=self.OBSERVED)
+
+        assert state(shown).status is PurchaseStatus.EXPIRED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.facts import Fact
+from billing.facts import OBSERVED, Fact
 from billing.objects.invoices import (
     InvoicePaymentState,
     InvoiceState,
@@ -87,6 +87,15 @@ def test_the_newest_time_that_an_invoice_states_may_be_any_of_its_times() -> Non
     for named in ({"own_created_at": at(50)}, {"finalized_at": at(50)}, {"paid_at": at(50)}):
         assert state(open_invoice(5, **named), open_invoice(9)).latest_moment == at(50)
     assert state(open_invoice(5)).latest_moment == at(5)
+
+
+def test_an_answer_of_the_api_tells_no_time_of_a_test_clock() -> None:
+    asked = {"type_": OBSERVED}
+
+    shown = open_invoice(5_000, own_created_at=at(2), how=asked)
+
+    assert state(shown).latest_moment == at(2)
+    assert state(open_invoice(5_000, how=asked)).latest_moment == at(5_000)
 
 
 def test_one_snapshot_of_a_test_clock_is_enough_for_an_invoice_and_so_is_one_out_of_band() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from billing.envelope import Envelope, parse
 from billing.errors import UnreadableEvent
 from billing.fact_codec import fact_from_json, fact_to_json
-from billing.facts import CustomerFields, Rank
+from billing.facts import OBSERVED, CustomerFields, Rank, SubscriptionFields
 from billing.fetching.observations import Observations
 from billing.fetching.plan import next_request, observations_in
 from billing.fetching.record import FetchRecord, FetchTarget, read_response
@@ -25,6 +25,7 @@ from billing.readers.registry import (
     Reading,
     read_event,
     read_observation,
+    read_unasked,
 )
 from tests.billing.event_builders import encoded, event
 from tests.billing.fact_builders import at
@@ -213,6 +214,28 @@ def test_an_observation_of_a_family_without_reader_states_nothing() -> None:
 
     assert read_observation(Realm("test"), shown)
     assert read_observation(Realm("test"), replace(shown, family="product")) == ()
+
+
+class TestAnObjectThatNoEventAskedFor:
+    def test_states_what_it_states_for_an_event(self) -> None:
+        (shown,) = fetched("cus_1", {"id": "cus_1", "object": "customer"}, family="customer")
+
+        assert read_unasked(Realm("test"), shown) == read_observation(Realm("test"), shown)
+
+    def test_is_a_subscription_that_has_ended_if_that_is_gone(self) -> None:
+        (shown,) = fetched("sub_1", None, family="subscription")
+
+        (fact,) = read_unasked(Realm("test"), shown)
+
+        assert isinstance(fact.fields, SubscriptionFields)
+        assert (fact.event_id, fact.event_type, fact.created_at) == (shown.id, OBSERVED, at(3))
+        assert (fact.fields.status, fact.mentions) == ("canceled", ("test:sub_1",))
+        assert read_observation(Realm("test"), shown) == ()
+
+    def test_states_nothing_if_another_object_is_gone(self) -> None:
+        (shown,) = fetched("cus_1", None, family="customer")
+
+        assert read_unasked(Realm("test"), shown) == ()
 
 
 def fetched(

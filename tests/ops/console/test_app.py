@@ -3,8 +3,7 @@ import re
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-from billing.facts import is_observation
-from ops.queries.user_state import API_OBSERVATION
+from billing.facts import API_OBSERVATION, is_observation
 from tests.ops.console.console_client import Console, conforms, description
 
 

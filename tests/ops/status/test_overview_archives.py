@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
@@ -9,7 +10,6 @@ from sqlalchemy import text
 
 from ops.doctor.check_archives import check_archives
 from ops.doctor.findings import State
-from runtime.inbox.entries import Backlog
 from runtime.telemetry import SharedStateCollector
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
@@ -33,12 +33,13 @@ def books(books: SeededDatabase, deployed: Callable[..., None], redis_url: str) 
 def gauges(books: SeededDatabase) -> tuple[float, float]:
     """Return the number of updates and the age of the oldest, as a scrape of a worker has them."""
     database = read_database_state(books.engine)
-    families = SharedStateCollector(SharedStateReader(no_redis, lambda: database)).collect()
+    reader = SharedStateReader(no_redis, lambda: database, no_redis)
+    families = SharedStateCollector(reader).collect()
     values = {each.name: each.samples[0].value for each in families if each.samples}
     return values["billing_archive_updates"], values["billing_archive_updates_oldest_seconds"]
 
 
-def no_redis() -> Backlog:
+def no_redis() -> Any:
     raise RedisError
 
 

@@ -7,7 +7,7 @@ from ops.up.servers.errors import ServerDidNotStart
 from ops.up.servers.process import Process
 
 
-class Part:
+class FakePart:
     """A part that ends on request and may refuse to start."""
 
     name = "part"
@@ -39,7 +39,7 @@ class RestartScene:
     def __init__(self) -> None:
         self.now = 0.0
         self.said: list[str] = []
-        self.part = Part()
+        self.part = FakePart()
         self.restarts = RestartPolicy(say=self.said.append, monotonic=lambda: self.now)
         self.restarts.watch(cast("Process", self.part))
 

@@ -5,23 +5,23 @@ import pytest
 
 from runtime.history.intervals import History, Interval
 from runtime.history.reader import history_of
-from runtime.history.spans import DAY, HOUR, Span
+from runtime.history.spans import DAY, HOUR, HistorySpan
 
 LAST = 178_000_001
 """The number of the last short interval that is shown."""
 NOW = (LAST + 1) * 10 + 5.0
 
 
-def read(*fields: str, span: Span = HOUR) -> History:
+def read(*fields: str, span: HistorySpan = HOUR) -> History:
     return history_of(span, (field.encode() for field in fields), now=NOW)
 
 
-def last(*fields: str, span: Span = HOUR) -> Interval:
+def last(*fields: str, span: HistorySpan = HOUR) -> Interval:
     return read(*fields, span=span).intervals[-1]
 
 
 @pytest.mark.parametrize("span", [HOUR, DAY])
-def test_a_span_has_all_its_intervals_in_order_whatever_is_stored(span: Span) -> None:
+def test_a_span_has_all_its_intervals_in_order_whatever_is_stored(span: HistorySpan) -> None:
     intervals = read(span=span).intervals
 
     assert len(intervals) == span.shown

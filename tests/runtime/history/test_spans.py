@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.history.reader import last_interval
-from runtime.history.spans import DAY, HOUR, Span
+from runtime.history.spans import DAY, HOUR, HistorySpan
 
 
-def written(span: Span, now: float) -> int:
+def written(span: HistorySpan, now: float) -> int:
     """Return the number of the interval that a report of this time belongs to."""
     short = int((now - HOUR.seconds / 2) // HOUR.seconds)
     return short * HOUR.seconds // span.seconds
@@ -15,7 +15,7 @@ def written(span: Span, now: float) -> int:
 @pytest.mark.parametrize("span", [HOUR, DAY])
 @given(now=st.floats(1e9, 1e10))
 def test_no_interval_that_is_shown_gives_its_place_to_the_one_that_is_written(
-    span: Span, now: float
+    span: HistorySpan, now: float
 ) -> None:
     last = last_interval(span, now)
     first = last - span.shown + 1

@@ -18,7 +18,7 @@ from runtime.history.reports import (
     ingest_totals,
     worker_totals,
 )
-from runtime.history.spans import DAY, HOUR, Span
+from runtime.history.spans import DAY, HOUR, HistorySpan
 from runtime.history.writer import HistoryWriter, pause_until_next
 from runtime.telemetry import build_metrics
 from runtime.time_limits import HISTORY_SPREAD_SECONDS
@@ -39,14 +39,14 @@ def report(client: Client, kind: str = "ingest", /, **counts: int) -> None:
     HistoryWriter(client, kind, lambda: Report(counts=counts)).report()  # type: ignore[arg-type]
 
 
-def fields(client: Client, span: Span) -> list[dict[str, int]]:
+def fields(client: Client, span: HistorySpan) -> list[dict[str, int]]:
     """Return the intervals of a span, one or two: the end of one may lie between two reports."""
     texts = client.hvals(f"{PREFIX}{span.key}")
     pairs = [[pair.split("=") for pair in text.decode().split()] for text in texts]
     return [{name: int(value) for name, value in each} for each in pairs]
 
 
-def total(client: Client, span: Span, name: str) -> int:
+def total(client: Client, span: HistorySpan, name: str) -> int:
     return sum(each.get(name, 0) for each in fields(client, span))
 
 
@@ -55,13 +55,13 @@ def seconds_of(client: Client) -> float:
     return float(seconds + microseconds / 1e6)
 
 
-def ended_last(span: Span, now: float) -> int:
+def ended_last(span: HistorySpan, now: float) -> int:
     """Return the start of the interval in which the short one lies that ended last."""
     short = (now - HOUR.seconds / 2) // HOUR.seconds * HOUR.seconds
     return int(short // span.seconds * span.seconds)
 
 
-def fill(client: Client, span: Span, text: str) -> None:
+def fill(client: Client, span: HistorySpan, text: str) -> None:
     for place in range(span.places):
         client.hset(f"{PREFIX}{span.key}", str(place), f"at={place} {text}")
 

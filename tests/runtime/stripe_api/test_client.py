@@ -11,6 +11,7 @@ from billing.envelope import Envelope, parse
 from ops.samples.api_shapes import Shape
 from ops.samples.worlds.records import Customer
 from runtime.settings import Settings
+from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import API_VERSION, StripeApi, make_api
 from runtime.stripe_api.errors import (
     ApiAway,
@@ -28,6 +29,20 @@ pytestmark = pytest.mark.servers
 
 CUSTOMER = printed(Customer(id="cus_1", created=1_795_302_000))
 EVENT = event("customer.updated", CUSTOMER)
+OWN = ApiAccount(livemode=False)
+
+LACKS = (
+    "The provided key 'rk_live_*****zf7d' does not have the required permissions for this endpoint"
+)
+ONE_RIGHT = (
+    f"{LACKS} on account 'acct_1'. Having the 'rak_customer_read' permission would allow it."
+)
+TWO_RIGHTS = (
+    f"{LACKS}. Having the 'rak_payment_intent_read', 'rak_checkout_session_read' permissions would"
+    " allow this request to continue."
+)
+NAMED_RIGHT = f"{LACKS}. Enabling \"Prices Read\" ('plan_read') permissions on this key would do."
+NO_RIGHT = f"{LACKS}. Having more permissions would allow this request to continue."
 PATH = "/v1/customers/cus_1"
 
 
@@ -41,7 +56,7 @@ def fake() -> Iterator[FakeApi]:
 
 def api_at(fake: FakeApi, key: str = KEY, **timing: float) -> StripeApi:
     environ = {"STRIPE_API_KEY": key, "STRIPE_API_BASE": fake.url, "STRIPE_WEBHOOK_SECRET": ""}
-    return make_api(Settings.from_env(environ), **timing)
+    return make_api(Settings.from_env(environ), None, **timing)
 
 
 def test_an_answer_is_dated_by_the_second_before_it_was_asked_for(
@@ -53,7 +68,7 @@ def test_an_answer_is_dated_by_the_second_before_it_was_asked_for(
     stopwatch = SimpleNamespace(monotonic=lambda: next(clock))
     monkeypatch.setattr("runtime.stripe_api.client.time", stopwatch)
 
-    answer = api_at(fake).ask(PATH, EVENT)
+    answer = api_at(fake).ask(PATH, OWN)
 
     assert (answer.status, answer.body, answer.request) == (200, CUSTOMER, PATH)
     assert answer.at == moment(1_795_302_510)
@@ -63,18 +78,18 @@ def test_an_answer_keeps_its_body_to_the_byte_and_its_version(fake: FakeApi) -> 
     fake.body = b'{"id": "cus_1",\t"name": "\\u00e9\xc3\xa9"}\n'
     fake.headers = {"Stripe-Version": "2099-01-01.next"}
 
-    answer = api_at(fake).ask(PATH, EVENT)
+    answer = api_at(fake).ask(PATH, OWN)
 
     assert answer.text.encode() == fake.body
     assert answer.api_version == "2099-01-01.next"
     fake.headers = {}
-    assert api_at(fake).ask(PATH, EVENT).api_version == API_VERSION
+    assert api_at(fake).ask(PATH, OWN).api_version == API_VERSION
 
 
 def test_the_version_is_pinned_to_the_newest_that_the_readers_are_tested_with(
     fake: FakeApi,
 ) -> None:
-    api_at(fake).ask(PATH, EVENT)
+    api_at(fake).ask(PATH, OWN)
 
     (asked,) = fake.asked
     assert asked.headers["Stripe-Version"] == API_VERSION == Shape.NEW.api_version
@@ -114,13 +129,47 @@ def thin(**given: Any) -> Envelope:
 def test_an_object_of_another_account_is_asked_for_in_its_name(
     fake: FakeApi, envelope: Envelope, header: str, value: str | None
 ) -> None:
-    api_at(fake).ask(PATH, envelope)
+    api_at(fake).ask(PATH, ApiAccount.of_event(envelope))
 
     assert fake.asked[0].headers.get(header) == value
 
 
+@pytest.mark.parametrize(
+    ("key", "header"), [(KEY, "Stripe-Account"), ("sk_org_live_1", "Stripe-Context")]
+)
+def test_a_key_of_an_organisation_names_the_account_as_a_context(
+    fake: FakeApi, key: str, header: str
+) -> None:
+    """Stripe refuses a key of an organisation without a context and a version."""
+    fake.body = b"{}"
+
+    api_at(fake, key).ask(PATH, ApiAccount(livemode=True, account="acct_1"))
+
+    (asked,) = fake.asked
+    named = {name: asked.headers.get(name) for name in ("Stripe-Account", "Stripe-Context")}
+    assert named == {"Stripe-Account": None, "Stripe-Context": None} | {header: "acct_1"}
+    assert asked.headers["Stripe-Version"] == API_VERSION
+
+
+@pytest.mark.parametrize(
+    ("key", "livemode", "is_live"),
+    [
+        ("sk_live_1", "any", True),
+        ("rk_test_1", "any", False),
+        ("sk_org_1", "live", True),
+        ("sk_org_1", "test", False),
+    ],
+)
+def test_the_mode_of_our_own_account_is_that_of_the_key(
+    key: str, livemode: str, *, is_live: bool
+) -> None:
+    settings = Settings.from_env({"STRIPE_API_KEY": key, "PAIDUP_LIVEMODE": livemode})
+
+    assert ApiAccount.own(settings) == ApiAccount(livemode=is_live)
+
+
 def test_a_missing_object_is_an_answer(fake: FakeApi) -> None:
-    answer = api_at(fake).ask("/v1/customers/cus_2", EVENT)
+    answer = api_at(fake).ask("/v1/customers/cus_2", OWN)
 
     assert answer.status == 404
 
@@ -131,7 +180,7 @@ def test_queries_go_over_the_wire_as_they_are(fake: FakeApi) -> None:
     fake.status = 500
 
     with pytest.raises(ApiAway):
-        api_at(fake).ask(path, EVENT)
+        api_at(fake).ask(path, OWN)
 
     assert fake.paths() == [path]
 
@@ -158,7 +207,7 @@ class TestAFailedRequest:
         fake.fails(status, **error)
 
         with pytest.raises(kind):
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
         assert len(fake.asked) == 1  # nothing is repeated behind our back
 
@@ -171,9 +220,40 @@ class TestAFailedRequest:
         fake.fails(429, header)
 
         with pytest.raises(ApiLimited) as caught:
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
         assert caught.value.seconds == seconds
+
+    def test_by_a_rate_limit_names_the_limit(self, fake: FakeApi) -> None:
+        fake.fails(429, "7")
+        fake.headers["Stripe-Rate-Limited-Reason"] = "endpoint-rate"
+
+        with pytest.raises(ApiLimited, match="endpoint-rate") as caught:
+            api_at(fake).ask(PATH, OWN)
+
+        assert caught.value.limit == "endpoint-rate"
+
+    @pytest.mark.parametrize(
+        ("message", "rights"),
+        [
+            (ONE_RIGHT, ("customer_read",)),
+            (TWO_RIGHTS, ("payment_intent_read", "checkout_session_read")),
+            (NAMED_RIGHT, ("plan_read",)),
+            (NO_RIGHT, ()),
+        ],
+    )
+    def test_names_the_rights_that_a_restricted_key_lacks(
+        self, fake: FakeApi, message: str, rights: tuple[str, ...]
+    ) -> None:
+        """Stripe has written it in each of these ways."""
+        fake.fails(403, type="invalid_request_error", message=message)
+
+        with pytest.raises(ApiForbidden) as caught:
+            api_at(fake).ask(PATH, OWN)
+
+        assert caught.value.rights == rights
+        assert all(right in str(caught.value) for right in rights)
+        assert "zf7d" not in str(caught.value)
 
     @pytest.mark.parametrize(
         "body", [b"<html>", b"[]", b"", b'{"a": NaN}', b'{"a":' * 300 + b"1" + b"}" * 300]
@@ -182,24 +262,24 @@ class TestAFailedRequest:
         fake.body = body
 
         with pytest.raises(ApiAway):
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
     @pytest.mark.parametrize("date", [None, "yesterday"])
     def test_may_be_an_answer_without_a_time(self, fake: FakeApi, date: str | None) -> None:
         fake.headers = {"Date": date}
 
         with pytest.raises(ApiAway):
-            api_at(fake).ask(PATH, EVENT)
+            api_at(fake).ask(PATH, OWN)
 
     def test_never_shows_the_key(self, fake: FakeApi) -> None:
         with pytest.raises(ApiForbidden) as caught:
-            api_at(fake, "sk_test_wrong").ask(PATH, EVENT)
+            api_at(fake, "sk_test_wrong").ask(PATH, OWN)
 
         assert "sk_test_wrong" not in str(caught.value)
 
     def test_to_connect_comes_at_once(self) -> None:
         with pytest.raises(ApiAway):
-            api_at(FakeApi(url="http://127.0.0.1:1")).ask(PATH, EVENT)
+            api_at(FakeApi(url="http://127.0.0.1:1")).ask(PATH, OWN)
 
 
 class TestTime:
@@ -210,7 +290,7 @@ class TestTime:
         begun = time.monotonic()
 
         with pytest.raises(ApiAway):
-            api_at(fake, silence_seconds=0.3).ask(PATH, EVENT)
+            api_at(fake, silence_seconds=0.3).ask(PATH, OWN)
 
         assert time.monotonic() - begun < 3
 
@@ -222,11 +302,11 @@ class TestTime:
         begun = time.monotonic()
 
         with pytest.raises(ApiAway):
-            api.ask(PATH, EVENT)
+            api.ask(PATH, OWN)
 
         assert time.monotonic() - begun < 3
         fake.works()
-        assert api.ask(PATH, EVENT).status == 200
+        assert api.ask(PATH, OWN).status == 200
 
     def test_connections_are_kept(self, fake: FakeApi) -> None:
         api = api_at(fake)
@@ -234,7 +314,7 @@ class TestTime:
         took = []
         for _ in range(20):
             begun = time.monotonic()
-            api.ask(PATH, EVENT)
+            api.ask(PATH, OWN)
             took.append(time.monotonic() - begun)
 
         assert min(took) < 0.05

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from runtime.database.engine import engine_for
+from runtime.inbox.api_requests import ApiNumbers
 from runtime.inbox.entries import Backlog, Breaker
 from runtime.settings import Address
 from runtime.telemetry import SharedState
@@ -126,11 +127,12 @@ def test_a_scrape_that_cannot_be_rendered_is_an_error_and_the_next_one_is_answer
     assert (refused.value.code, lines[0]["loop"]) == (500, "metrics")
 
 
+API = ApiNumbers(requests={("fetch", "answered"): 4}, reads={"live": 3}, paused=False)
 DATABASE = DatabaseState(dead_letters=2, changes_waiting_seconds=0.5, unsold={"unknown_price": 1})
 
 
 def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
-    state = SharedStateReader(BacklogInbox().backlog, lambda: DATABASE)()
+    state = SharedStateReader(BacklogInbox().backlog, lambda: DATABASE, lambda: API)()
 
     assert state == SharedState(
         backlog_events=3,
@@ -148,6 +150,9 @@ def test_the_shared_state_joins_the_inbox_and_the_database() -> None:
         unsold={"unknown_price": 1},
         fetch_backlog_events=0,
         fetch_breaker_open=False,
+        api_requests={("fetch", "answered"): 4},
+        api_reads={"live": 3},
+        api_paused=False,
     )
 
 
@@ -155,14 +160,16 @@ def test_a_fault_of_the_surroundings_has_the_code_of_the_server() -> None:
     inbox = BacklogInbox()
     inbox.reason = "a built-in event fails as well: UndefinedColumn (42703): it is gone"
 
-    assert SharedStateReader(inbox.backlog, lambda: DATABASE)().fault_of_surroundings == "42703"
+    state = SharedStateReader(inbox.backlog, lambda: DATABASE, lambda: API)()
+
+    assert state.fault_of_surroundings == "42703"
 
 
 def test_without_redis_the_database_s_part_is_served() -> None:
     inbox = BacklogInbox()
     inbox.unreachable = True
 
-    state = SharedStateReader(inbox.backlog, lambda: DATABASE)()
+    state = SharedStateReader(inbox.backlog, lambda: DATABASE, lambda: API)()
 
     assert state == SharedState(
         dead_letters=2, changes_waiting_seconds=0.5, unsold={"unknown_price": 1}
@@ -171,7 +178,7 @@ def test_without_redis_the_database_s_part_is_served() -> None:
 
 def test_while_redis_is_away_the_processes_needed_are_those_of_the_last_scrape() -> None:
     inbox = BacklogInbox()
-    read = SharedStateReader(inbox.backlog, lambda: DATABASE)
+    read = SharedStateReader(inbox.backlog, lambda: DATABASE, lambda: API)
     needed = read().workers_needed
     inbox.unreachable = True
 
@@ -188,7 +195,7 @@ def test_an_unreachable_database_leaves_gaps_and_no_error() -> None:
     engine.dispose()
 
     assert database == DatabaseState()
-    state = SharedStateReader(BacklogInbox().backlog, lambda: database)()
+    state = SharedStateReader(BacklogInbox().backlog, lambda: database, lambda: API)()
     assert state.dead_letters is None
 
 

@@ -26,6 +26,7 @@ from runtime.ledger.maintenance.reproject import project_due, reproject
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from tests.runtime.ledger.delivery_builders import contents, customer, delivery, event, rows
+from tests.runtime.ledger.observation_builders import BY_ADA, seen, subscription
 
 pytestmark = pytest.mark.servers
 
@@ -248,6 +249,20 @@ def test_a_party_that_cannot_be_read_stops_no_other(earlier: Engine) -> None:
     facts.broken = None
     read_all(facts)
     assert waiting(earlier).parties == 0
+
+
+def test_what_the_api_showed_for_no_event_is_read_again(ledger: Ledger, engine: Engine) -> None:
+    ledger.observe([seen(subscription())], BY_ADA)
+    before = contents(engine)
+    with engine.begin() as connection:
+        older = """fact || '{"reader": 1}' #- '{fields,metadata}'"""
+        connection.execute(text(f"UPDATE facts SET fact = {older}"))  # noqa: S608 - our own words
+        connection.execute(text("UPDATE parties SET reader = 1"))
+
+    read_all(outdated_facts(engine))
+
+    assert waiting(engine).parties == 0
+    assert contents(engine) == before
 
 
 class Stubborn(OutdatedFacts):

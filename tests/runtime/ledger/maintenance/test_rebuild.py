@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from billing.catalogue import read_catalogue
 from billing.envelope import Envelope
 from billing.errors import UnreadableEvent
 from billing.ids import EventId, PartyId
 from billing.readers.registry import Reading, read_event
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import compose, scenarios_in
-from runtime.ledger import prepare, record
+from runtime.ledger import catalogues, prepare, record
 from runtime.ledger.catalogues import CatalogueCache, VersionedCatalogue
 from runtime.ledger.maintenance import scan as walk
 from runtime.ledger.maintenance.rebuild import Rebuilder, Rebuilt
+from runtime.ledger.maintenance.reproject import reproject
 from runtime.ledger.prepare import Scope
 from runtime.ledger.record import Ledger
 from runtime.ledger.write import write
@@ -34,6 +36,7 @@ from tests.runtime.ledger.delivery_builders import (
     intent,
     rows,
 )
+from tests.runtime.ledger.observation_builders import BY_ADA, gone, seen, subscription
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -255,6 +258,65 @@ def test_what_these_settings_exclude_keeps_what_it_states_and_is_named(
 
     assert contents(engine) == before
     assert "the settings here exclude it" in next(iter(found.kept.values()))
+
+
+class TestWhatTheApiShowedForNoEvent:
+    def test_is_found_right(self, ledger: Ledger, engine: Engine) -> None:
+        ledger.record([delivery(event("customer.created", customer("cus_1")))])
+        ledger.observe([seen(subscription()), seen(intent("pi_1", customer="cus_1"))], BY_ADA)
+        before = contents(engine)
+
+        from_facts = all_of(engine, rebuilder(engine).from_facts)
+        from_events = all_of(engine, rebuilder(engine).from_events)
+
+        assert (from_facts.decisions, from_events.decisions) == ([], [])
+        assert (from_events.events, from_events.restated, from_events.kept) == (3, [], {})
+        assert contents(engine) == before
+
+    def test_ends_a_subscription_still(self, ledger: Ledger, engine: Engine) -> None:
+        """Read a subscription that is gone as it was read first, which an event does not."""
+        ledger.observe([seen(subscription(), at=NOW - 60)], BY_ADA)
+        ledger.observe([gone("subscription", "sub_1")], BY_ADA)
+        before = contents(engine)
+
+        found = all_of(engine, rebuilder(engine).from_events)
+
+        assert (found.events, found.restated, found.decisions) == (2, [], [])
+        assert contents(engine) == before
+
+    def test_brings_back_what_was_altered(self, ledger: Ledger, engine: Engine) -> None:
+        ledger.observe([seen(subscription())], BY_ADA)
+        before = contents(engine, without=HISTORY)
+        with engine.begin() as connection:
+            altered = "UPDATE facts SET fact = fact || '{\"customer_id\": null}'"
+            connection.execute(text(altered))
+
+        found = all_of(engine, rebuilder(engine).from_events)
+
+        assert found.restated == [f"obs_sub_1_{NOW}"]
+        assert contents(engine, without=HISTORY) == before
+
+    def test_of_a_mode_that_does_not_count_keeps_what_it_states_and_is_named(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
+        ledger.observe([seen(subscription())], BY_ADA)
+        before = contents(engine)
+        live_only = rebuilder(engine, scope=Scope(livemode="live", accounts=frozenset()))
+
+        found = all_of(engine, live_only.from_events)
+
+        assert list(found.kept) == [f"obs_sub_1_{NOW}"]
+        assert contents(engine) == before
+
+    def test_follows_other_plans(self, ledger: Ledger, engine: Engine) -> None:
+        ledger.observe([seen(subscription())], BY_ADA)
+        others = read_catalogue({"plans": {"basic": {"prices": ["price_premium_monthly"]}}})
+        catalogues.switch(engine, others, actor="ada", reason="other plans")
+
+        reproject(engine, CatalogueCache(), [PartyId("test:cus_1")], actor="ada", reason="other")
+
+        granted = "SELECT plan_code FROM user_entitlements WHERE active"
+        assert rows(engine, granted) == ["basic"]
 
 
 def test_what_cannot_be_read_any_more_keeps_what_it_states_and_is_named(

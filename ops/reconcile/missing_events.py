@@ -1,0 +1,245 @@
+"""Compare events that Stripe lists with those that are here: settled, waiting, dead or missing.
+
+An event that is missing goes in by the door through which an operator's replay goes, and is applied
+as a delivery of Stripe would be. A dead letter or a discarded event is never put in: somebody has
+decided about it, or has to.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from billing.envelope import Envelope, usable_id
+from billing.json_fields import Raw, customer_in, enum_in, object_in, time_in
+from billing.readers.registry import HANDLED_TYPES
+from models.tables import DeadLetter, StripeEvent
+from ops.reconcile.differences import Difference, DifferenceClass, DifferenceState
+from runtime.database.one_of import one_of
+from runtime.event_body import parse
+from runtime.inbox.inbox import Inbox
+from runtime.json_text import write_json
+
+YOUNG: Final = timedelta(minutes=10)
+"""Stripe sends most events within seconds. A younger event that is not here may still arrive."""
+
+EVENT: Final = "event"
+"""The family of a difference that concerns an event."""
+
+_TWIN_WITHIN: Final = timedelta(seconds=2)
+"""Between the times of a snapshot and a thin event of one change: one is in whole seconds."""
+
+
+class Standing(StrEnum):
+    """What has become of an event here."""
+
+    SETTLED = "settled"
+    TWIN_SETTLED = "twin settled"
+    """The thin event of the same change is settled."""
+    WAITING = "waiting"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """What a listed event means for the reconciliation."""
+
+    AGREES = "agrees"
+    WAITING = "waiting"
+    """It is in the inbox, or was discarded by a person: no difference."""
+    DISCARDED = "discarded"
+    MOVING = "moving"
+    """It is so young that it may arrive by itself."""
+    DEAD = "dead"
+    MISSING = "missing"
+    NOT_READ = "not read"
+    """No reader of this release reads its type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedEvent:
+    """One event of the list of ``account``, which is None for our own."""
+
+    event_id: str
+    type: str
+    created_at: datetime
+    account: str | None
+    raw: Raw = field(repr=False)
+
+    @property
+    def object_id(self) -> str | None:
+        """The id of its object."""
+        return usable_id(self._stated.get("id"))
+
+    @property
+    def customer_id(self) -> str | None:
+        """The customer that its object names or is."""
+        stated = self._stated
+        return self.object_id if stated.get("object") == "customer" else customer_in(stated)
+
+    def difference(self, state: DifferenceState, says: str) -> Difference:
+        """Return the difference that it makes by not being settled here."""
+        return Difference(
+            name=self.event_id,
+            family=EVENT,
+            classed=DifferenceClass.MISSING_EVENT,
+            state=state,
+            says=says,
+            stripe_customer_id=self.customer_id,
+            theirs={
+                "type": self.type,
+                "created": self.created_at.isoformat(),
+                "object": self.object_id,
+            },
+        )
+
+    @property
+    def _stated(self) -> Raw:
+        return object_in(self.raw, "data", "object")
+
+    def as_delivered(self) -> Envelope:
+        """Return it as its webhook states it.
+
+        The list leaves out ``account``, which the webhook of a connected account has.
+
+        Raises:
+            MalformedEvent: it is no event that can be stored.
+        """
+        stated = {"account": self.account} if self.account else {}
+        return parse(write_json({**self.raw, **stated}).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedEvent:
+    """An event and what it means."""
+
+    event: ListedEvent
+    verdict: Verdict
+
+    @property
+    def is_open(self) -> bool:
+        """True while the event may still have to be put in."""
+        return self.verdict in {Verdict.MISSING, Verdict.MOVING, Verdict.WAITING}
+
+    def difference(self) -> Difference | None:
+        """Return the difference to store, None if there is none."""
+        match self.verdict:
+            case Verdict.MISSING:
+                return self.event.difference(DifferenceState.STANDS, "it never arrived here")
+            case Verdict.MOVING:
+                return self.event.difference(DifferenceState.MOVING, "it may still arrive")
+            case Verdict.DEAD:
+                says = f"it is a dead letter: `paidup dead show {self.event.event_id}`"
+                return self.event.difference(DifferenceState.LEFT, says)
+            case Verdict.AGREES | Verdict.WAITING | Verdict.DISCARDED | Verdict.NOT_READ:
+                return None
+            case _:
+                assert_never(self.verdict)
+
+
+def read_events(objects: Iterable[Raw], account: str | None) -> tuple[ListedEvent, ...]:
+    """Return the events of a page of the list of an account; what is no event is left out."""
+    return tuple(
+        ListedEvent(
+            event_id=event_id,
+            type=enum_in(raw, "type"),
+            created_at=created_at,
+            account=account,
+            raw=raw,
+        )
+        for raw in objects
+        if (event_id := usable_id(raw.get("id"))) and (created_at := time_in(raw, "created"))
+    )
+
+
+def judge(
+    events: Iterable[ListedEvent], standings: Mapping[str, Standing], *, now: datetime
+) -> tuple[JudgedEvent, ...]:
+    """Return what each event means; ``now`` is by Stripe's clock."""
+    return tuple(
+        JudgedEvent(event=each, verdict=_verdict(each, standings.get(each.event_id), now))
+        for each in events
+    )
+
+
+def _verdict(event: ListedEvent, standing: Standing | None, now: datetime) -> Verdict:
+    if event.type not in HANDLED_TYPES:
+        return Verdict.NOT_READ
+    match standing:
+        case Standing.SETTLED | Standing.TWIN_SETTLED:
+            return Verdict.AGREES
+        case Standing.WAITING:
+            return Verdict.WAITING
+        case Standing.DISCARDED:
+            return Verdict.DISCARDED
+        case Standing.DEAD:
+            return Verdict.DEAD
+        case Standing.UNKNOWN | None:
+            return Verdict.MOVING if now - event.created_at < YOUNG else Verdict.MISSING
+        case _:
+            assert_never(standing)
+
+
+def find_standings(
+    connection: Connection, inbox: Inbox, events: Sequence[ListedEvent]
+) -> dict[str, Standing]:
+    """Return what has become of each event of a type that is read.
+
+    The inbox is asked before the database: an event that leaves it is settled or dead by then.
+    """
+    read = {each.event_id: each for each in events if each.type in HANDLED_TYPES}
+    standings = dict.fromkeys(inbox.pending([*read]), Standing.WAITING)
+    standings |= _dead(connection, [*read])
+    standings |= _settled(connection, [*read])
+    unknown = [each for event_id, each in read.items() if event_id not in standings]
+    return standings | _twins(connection, unknown)
+
+
+def _settled(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:
+    settled = connection.scalars(sa.select(StripeEvent.id).where(one_of(StripeEvent.id, ids)))
+    return dict.fromkeys(settled, Standing.SETTLED)
+
+
+def _dead(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:
+    query = sa.select(DeadLetter.event_id, DeadLetter.state).where(one_of(DeadLetter.event_id, ids))
+    meant = {"open": Standing.DEAD, "discarded": Standing.DISCARDED}
+    return {
+        row.event_id: meant[row.state] for row in connection.execute(query) if row.state in meant
+    }
+
+
+def _twins(connection: Connection, events: Sequence[ListedEvent]) -> dict[str, Standing]:
+    """Return those of which the thin event of the same change is settled and was read."""
+    objects = sorted({each.object_id for each in events if each.object_id})
+    if not objects:
+        return {}
+    told = [
+        (row.type, row.object_id, row.created_at)
+        for row in connection.execute(_THIN_EVENTS, {"objects": objects})
+    ]
+    return {
+        each.event_id: Standing.TWIN_SETTLED
+        for each in events
+        if any(_is_twin(each, *t) for t in told)
+    }
+
+
+def _is_twin(event: ListedEvent, thin_type: str, object_id: str, created_at: datetime) -> bool:
+    return (
+        thin_type == f"v1.{event.type}"
+        and object_id == event.object_id
+        and abs(created_at - event.created_at) < _TWIN_WITHIN
+    )
+
+
+_THIN_EVENTS: Final = sa.text(
+    "SELECT DISTINCT event.id, event.type, event.object_id, event.created_at"
+    " FROM api_observations AS seen"
+    " JOIN stripe_events AS event ON event.observations @> ARRAY[seen.id]"
+    " WHERE seen.object_id = ANY(:objects) AND event.type LIKE 'v1.%'"
+)

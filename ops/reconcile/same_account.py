@@ -1,0 +1,73 @@
+"""Make sure that an API key belongs to the account whose events are here, before one is put in.
+
+A realm does not name our own account, so the events of another company's account would look like
+ours that are missing. Stripe has to know the newest event that was settled here.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from billing.ids import Realm
+from models.tables import StripeEvent
+from ops.errors import CommandFailed
+from ops.stripe_runs.asking import PatientApi
+
+_LOOKED_AT: Final = 10_000
+"""The newest settled events, among which one of the account is looked for."""
+
+_KEPT: Final = sa.text("interval '29 days'")
+"""Stripe may have dropped an older event."""
+
+
+class Proof(StrEnum):
+    """What is known of the account of a key."""
+
+    SAME = "same"
+    OPEN = "open"
+    """Nothing of the account was settled here lately."""
+
+
+class OtherAccount(CommandFailed):
+    """Stripe does not know an event that was settled here."""
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+        super().__init__(
+            f"Stripe does not know {event_id}, which was settled here: STRIPE_API_KEY belongs to"
+            " another account or mode; nothing was put in"
+        )
+
+
+def prove_account(connection: Connection, api: PatientApi) -> Proof:
+    """Return what is known of the account in which ``api`` asks.
+
+    Raises:
+        ApiFailure: Stripe does not answer.
+        OtherAccount: it is not the account whose events are here.
+    """
+    event_id = _newest_settled(connection, api.account.realm)
+    if event_id is None:
+        return Proof.OPEN
+    if api.ask(f"/v1/events/{event_id}").gone:
+        raise OtherAccount(event_id)
+    return Proof.SAME
+
+
+def _newest_settled(connection: Connection, realm: Realm) -> str | None:
+    """Return the newest snapshot event of the account, which the list can show."""
+    newest = (
+        sa.select(StripeEvent.id, StripeEvent.realm, StripeEvent.type, StripeEvent.created_at)
+        .order_by(StripeEvent.settlement.desc())
+        .limit(_LOOKED_AT)
+        .subquery()
+    )
+    query = sa.select(newest.c.id).where(
+        newest.c.realm == realm,
+        newest.c.type.not_like("v_.%"),
+        newest.c.created_at > sa.func.now() - _KEPT,
+    )
+    found: str | None = connection.scalar(query.limit(1))
+    return found

@@ -1,0 +1,291 @@
+"""Stripe's objects against ours: nothing differs unless a test makes a gap.
+
+Each gap is found and classed, a run without ``--apply`` changes nothing, a repair mends it, and the
+run after that finds nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import pytest
+
+from billing.envelope import parse
+from ops.reconcile.agreement import Agreement
+from ops.reconcile.objects import SECOND_LOOK_SECONDS
+from ops.reconcile.shown import NoCustomer
+from ops.stripe_runs.runs import RunUnderWay
+from runtime.stripe_api.errors import ApiForbidden
+from tests.ops.reconcile.company_side import NOW, CompanySides, classes, company_sides
+
+pytestmark = pytest.mark.servers
+
+DAY: Final = 86_400
+Raw = dict[str, Any]
+
+
+@pytest.fixture
+def both(database: str, redis_url: str) -> Iterator[CompanySides]:
+    """A company at Stripe, and a database that heard nothing yet."""
+    with company_sides(database, redis_url) as both:
+        yield both
+
+
+def test_a_company_of_fifty_whose_events_all_came_agrees(database: str, redis_url: str) -> None:
+    with company_sides(database, redis_url, subscribers=50, months=4) as both:
+        both.deliver()
+
+        statement, differences = both.compare()
+
+        assert classes(differences) == {}
+        assert statement.agrees
+        assert statement.subscriptions == 50
+        assert both.time.seconds == 0, "nothing differs, so nobody waits"
+
+
+def premium(both: CompanySides) -> Raw:
+    """Return a subscription of the plan pro that states its user itself."""
+    listed = both.stripe.all("/v1/subscriptions?status=all&limit=100")
+    return next(each for each in listed if each["metadata"] and _price(each) == "price_pro_m")
+
+
+def _price(subscription: Raw) -> str:
+    return str(subscription["items"]["data"][0]["price"]["id"])
+
+
+def _cancel(raw: Raw) -> None:
+    raw |= {"status": "canceled", "ended_at": NOW - DAY, "canceled_at": NOW - DAY}
+
+
+def _other_price(raw: Raw) -> None:
+    price = raw["items"]["data"][0]["price"]
+    price |= {"id": "price_basic_m", "product": "prod_basic", "lookup_key": None}
+
+
+def _other_period(raw: Raw) -> None:
+    raw["items"]["data"][0]["current_period_end"] += 30 * DAY
+
+
+@pytest.mark.parametrize(
+    ("change", "classed"),
+    [
+        (_cancel, "granted_not_paid"),
+        (lambda raw: raw.update(status="past_due"), "other_status"),
+        (lambda raw: raw.update(status="unpaid"), "granted_not_paid"),
+        (_other_price, "other_price"),
+        (_other_period, "other_period"),
+        (lambda raw: raw.update(metadata={"user_id": "user_new"}), "other_user"),
+        (lambda raw: raw.update(cancel_at_period_end=True), "stale_here"),
+    ],
+)
+def test_a_change_of_a_subscription_that_was_not_heard_is_found_and_repaired(
+    both: CompanySides, change: Callable[[Raw], None], classed: str
+) -> None:
+    both.deliver()
+    subscription = premium(both)["id"]
+    both.stripe.changes[subscription] = change
+
+    _, found = both.compare()
+
+    assert classes(found) == {subscription: f"{classed} stands"}
+    _repaired(both, {subscription: f"{classed} repaired"})
+
+
+def test_a_subscription_that_was_never_heard_of_is_paid_and_not_granted(
+    both: CompanySides,
+) -> None:
+    unheard = premium(both)
+    (account,) = {
+        each.account for each in both.company.events() if unheard["id"] in each.account.records
+    }
+    both.deliver(without=lambda event: event.account is account)
+
+    statement, found = both.compare()
+
+    assert classes(found)[unheard["id"]] == "paid_not_granted stands"
+    assert {each.classed for each in found} <= {"paid_not_granted", "missing_here"}
+    assert statement.days, "the money of that customer is missing on its days"
+    _repaired(both, dict.fromkeys(classes(found)))
+
+
+def test_a_payment_that_was_never_heard_of_is_missing_here(both: CompanySides) -> None:
+    customer = premium(both)["customer"]
+    charge = both.stripe.all(f"/v1/charges?customer={customer}&limit=1")[0]
+    payment = charge["payment_intent"]
+    both.deliver(
+        without=lambda event: (
+            payment in (body := event.delivery().body.decode()) or charge["id"] in body
+        )
+    )
+
+    _, found = both.compare()
+
+    assert classes(found) == {payment: "missing_here stands"}
+    _repaired(both, {payment: "missing_here repaired"})
+
+
+def test_a_refund_that_was_not_heard_of_is_another_amount(both: CompanySides) -> None:
+    refund = both.stripe.all("/v1/refunds?limit=1")[0]
+    both.deliver(without=lambda event: "refund" in event.type)
+
+    statement, found = both.compare()
+
+    payment = refund["payment_intent"]
+    assert classes(found) == {payment: "amounts stands"}
+    (day,) = statement.days
+    assert (day.status, day.ours, day.theirs) == ("refunded", 0, refund["amount"])
+    _repaired(both, {payment: "amounts repaired"})
+
+
+def test_a_subscription_that_stripe_does_not_know_is_unknown_there(both: CompanySides) -> None:
+    both.deliver()
+    subscription = premium(both)["id"]
+    both.stripe.hidden.add(subscription)
+
+    _, found = both.compare()
+
+    assert classes(found) == {subscription: "unknown_there stands"}
+    _repaired(both, {subscription: "unknown_there repaired"})
+
+
+def test_a_payment_that_stripe_does_not_know_is_left_to_a_person(both: CompanySides) -> None:
+    both.deliver()
+    charge = both.stripe.all("/v1/charges?limit=1")[0]
+    both.stripe.hidden |= {charge["id"], charge["payment_intent"]}
+
+    statement, found = both.compare(apply=True)
+
+    assert classes(found) == {charge["payment_intent"]: "unknown_there left"}
+    assert "Stripe has no such object" in found[0].says
+    assert not statement.agrees
+
+
+def test_a_difference_that_is_gone_after_a_minute_is_none(both: CompanySides) -> None:
+    both.deliver()
+    subscription = premium(both)["id"]
+    both.stripe.changes[subscription] = _cancel
+    both.time.during = both.stripe.changes.clear
+
+    statement, found = both.compare()
+
+    assert (classes(found), statement.agrees) == ({}, True)
+    assert both.time.seconds == SECOND_LOOK_SECONDS, "once for all candidates"
+
+
+def test_what_changed_between_the_looks_is_moving(both: CompanySides) -> None:
+    both.deliver()
+    subscription = premium(both)["id"]
+    both.stripe.changes[subscription] = _other_period
+    both.time.during = lambda: both.stripe.changes.update({subscription: _cancel})
+
+    statement, found = both.compare(apply=True)
+
+    assert classes(found) == {subscription: "granted_not_paid moving"}
+    assert (statement.agrees, statement.moving) == (True, 1)
+
+
+def test_a_difference_with_an_event_that_waits_is_moving(both: CompanySides) -> None:
+    subscription = premium(both)["id"]
+    late = [
+        each
+        for each in both.company.events()
+        if each.type == "customer.subscription.updated"
+        and subscription in each.delivery().body.decode()
+    ][-1]
+    both.deliver(without=lambda event: event.id == late.id)
+    both.inbox.accept(parse(late.delivery().body))
+
+    _, found = both.compare(apply=True)
+
+    assert classes(found) == {subscription: "other_period moving"}
+    assert f"event {late.id} waits" in found[0].says
+
+
+def test_a_restricted_key_leaves_out_what_it_may_not_read_and_says_so(both: CompanySides) -> None:
+    both.deliver()
+    forbidden = ApiForbidden("Having the 'rak_dispute_read' permission would allow this")
+    both.stripe.refuses = lambda request: forbidden if "/v1/disputes" in request else None
+
+    statement, found = both.compare()
+
+    assert classes(found) == {}
+    assert any("dispute_read" in each for each in statement.not_compared)
+    assert any("totals by day" in each for each in statement.not_compared)
+
+
+def test_one_customer_is_compared_by_a_few_requests(both: CompanySides) -> None:
+    both.deliver()
+    subscription = premium(both)
+    both.stripe.changes[subscription["id"]] = _cancel
+    other = next(
+        each["id"]
+        for each in both.stripe.all("/v1/subscriptions?status=all&limit=100")
+        if each["id"] != subscription["id"]
+    )
+    both.stripe.changes[other] = _cancel
+    both.stripe.asked.clear()
+
+    statement, found = both.compare(customer=subscription["customer"])
+
+    assert classes(found) == {subscription["id"]: "granted_not_paid stands"}
+    assert len(both.stripe.asked) < 15
+    assert (statement.whole, statement.subscriptions) == (False, 0)
+    _repaired(both, {subscription["id"]: "granted_not_paid repaired"}, user=_user(subscription))
+
+
+def test_a_user_without_customer_is_refused_with_the_next_step(both: CompanySides) -> None:
+    both.deliver()
+
+    with pytest.raises(NoCustomer, match="has no customer in test: name the customer"):
+        both.compare(user="user_nobody")
+
+
+def test_only_what_is_newer_is_compared_beside_all_subscriptions(both: CompanySides) -> None:
+    both.deliver()
+    both.stripe.asked.clear()
+    first = both.stripe.company.plan.now - 40 * DAY
+
+    statement, found = both.compare(first=_day(first))
+
+    assert (classes(found), statement.whole) == ({}, False)
+    assert statement.subscriptions == 12
+    bounded = [each for each in both.stripe.asked if each.startswith("/v1/charges?limit=100")]
+    assert all("created[gte]=" in each for each in bounded)
+    assert 0 < statement.payments < 40
+
+
+def test_a_second_process_is_refused_while_a_run_is_under_way(both: CompanySides) -> None:
+    both.deliver()
+    both.stripe.changes[premium(both)["id"]] = _cancel
+
+    def start_another() -> None:
+        with pytest.raises(RunUnderWay):
+            both.compare()
+
+    both.time.during = start_another
+
+    statement, _ = both.compare()
+
+    assert statement.differing == 1
+
+
+def _repaired(both: CompanySides, expected: dict[str, str | None], **wished: Any) -> Agreement:
+    """Repair, and see that the next run finds nothing."""
+    _, repaired = both.compare(apply=True, **wished)
+    found = classes(repaired)
+    assert found.keys() == expected.keys()
+    for name, said in expected.items():
+        assert found[name] == said or (said is None and found[name].endswith("repaired"))
+
+    statement, left = both.compare(**wished)
+
+    assert (classes(left), statement.agrees) == ({}, True), [each.says for each in left]
+    return statement
+
+
+def _user(subscription: Raw) -> str:
+    return str(subscription["metadata"]["user_id"])
+
+
+def _day(second: int) -> date:
+    return datetime.fromtimestamp(second, UTC).date()
