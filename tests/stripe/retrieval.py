@@ -24,10 +24,6 @@ def answer_get(account: AccountState, path: str, query: str, asked: Asked) -> Js
     if path in COLLECTIONS:
         return answer_list(account, path, query, asked)
     owner, _, part = path.rpartition("/")
-    if part == "features" and owner.startswith("products/"):
-        wanted = read_list_query(query, Collection(part))
-        features = render_product_features(account, owner.removeprefix("products/"))
-        return page_of(features, wanted, url=f"/v1/{path}", size=account.page_size)
     if part in _PARTS:
         return _answer_part(account, owner.rpartition("/")[2], part, query, asked)
     if part == "features" and owner.startswith("products/"):

@@ -76,8 +76,6 @@ class AccountState:
     listed: dict[str, list[Json]] = field(default_factory=dict)
     """All items of a subscription, or all lines of an invoice, of which the object shows ten."""
     prices: list[StripePrice] = field(default_factory=list)
-    product_features: dict[str, list[str]] = field(default_factory=dict)
-    """The lookup keys of the features that each product has."""
     thin: dict[str, Json] = field(default_factory=dict)
     id: str = "acct_1Own"
     livemode: bool = False
