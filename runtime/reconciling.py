@@ -1,4 +1,4 @@
-"""When to compare with Stripe, and what the newest comparisons found: for all processes.
+"""The schedule of comparisons with Stripe, and what the newest ones found: for all processes.
 
 Three loops have budgets of their own, because Stripe allows a quiet account some 10,000 reads a
 month: events that Stripe could not deliver are asked for every half hour, all events nightly, all
@@ -33,7 +33,7 @@ NIGHT_HOUR: Final = 3
 """The hour (UTC) in which the nightly and the weekly loop begin."""
 
 REST: Final = timedelta(hours=1)
-"""Between two tries of the same loop, whatever asks for it."""
+"""Between two tries of the same loop, for any reason."""
 
 _DAY: Final = timedelta(days=1)
 _SUNDAY: Final = 6
@@ -69,12 +69,12 @@ class PastRuns:
     events_doubtful_at: datetime | None = None
     objects_doubtful_at: datetime | None = None
     unfinished: tuple[Loop, ...] = ()
-    """Loops of which a run was killed, and nobody works on it."""
+    """Loops of which a run was killed and no process works on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """What the newest whole runs found and what stands, for metrics, `status` and `doctor`."""
+    """The findings of the newest whole runs and what stands, for metrics, `status` and `doctor`."""
 
     differences: Mapping[str, int] = field(default_factory=dict)
     """How many stand or are left to a person, by class; every class is there."""
@@ -120,7 +120,11 @@ def loops_due(realms: Iterable[Realm], past: PastRuns, now: datetime) -> tuple[L
 
 def late_at(part: ComparedPart) -> timedelta:
     """Return the age at which the newest run of a part is too old: two turns and a rest."""
-    turns = {ComparedPart.UNDELIVERED: UNDELIVERED_EVERY, ComparedPart.EVENTS: _DAY, ComparedPart.OBJECTS: 7 * _DAY}
+    turns = {
+        ComparedPart.UNDELIVERED: UNDELIVERED_EVERY,
+        ComparedPart.EVENTS: _DAY,
+        ComparedPart.OBJECTS: 7 * _DAY,
+    }
     return 2 * turns[part] + REST
 
 
@@ -135,7 +139,10 @@ def _is_due(loop: Loop, past: PastRuns, now: datetime) -> bool:
 def _wanted_since(part: ComparedPart, past: PastRuns, now: datetime) -> datetime:
     """Return the moment at or after which a run must have begun to be recent enough."""
     turn = _turn(part, now)
-    doubts = {ComparedPart.EVENTS: past.events_doubtful_at, ComparedPart.OBJECTS: past.objects_doubtful_at}
+    doubts = {
+        ComparedPart.EVENTS: past.events_doubtful_at,
+        ComparedPart.OBJECTS: past.objects_doubtful_at,
+    }
     doubtful_at = doubts.get(part)
     return turn if doubtful_at is None else max(turn, doubtful_at)
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import datetime
+from typing import Any
 
 import click
 import sqlalchemy as sa
@@ -60,20 +61,14 @@ from runtime.time_limits import GRACE_SECONDS
 @click.pass_context
 def reconcile(
     context: click.Context,
+    /,
     *,
-    since: datetime | None,
-    every_day: bool,
     accounts: tuple[str, ...],
     rate: float | None,
-    applies: bool,
-    user: str | None,
-    customer: str | None,
-    part: str | None,
     scheduled: bool,
     limit: int,
-    actor: str,
-    reason: str | None,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Compare with Stripe what is here, and repair what differs.
 
@@ -90,9 +85,33 @@ def reconcile(
     settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
     if scheduled:
         return _run_schedule(settings)
+    request = _request(**given)
+    chosen = accounts_of(settings, accounts)
+    with open_servers(settings, rate=rate) as servers, logs_on_stderr():
+        ended = [_run(servers, each, request, rate=rate, limit=limit) for each in chosen]
+    print_ended(ended, as_json=as_json)
+    return 0 if all(each.agrees for each in ended) else 1
+
+
+def _request(
+    *,
+    since: datetime | None,
+    applies: bool,
+    user: str | None,
+    customer: str | None,
+    part: str | None,
+    actor: str,
+    reason: str | None,
+    every_day: bool,
+) -> ComparisonRequest:
+    """Return what the options ask for.
+
+    Raises:
+        UsageError: they contradict each other, or a reason is missing.
+    """
     if user and customer:
         raise click.UsageError("give --user or --customer, not both")
-    wish = ComparisonRequest(
+    return ComparisonRequest(
         actor=actor,
         reason=require_reason(reason) if applies else reason,
         parts=_parts(part, is_of_one=bool(user or customer)),
@@ -103,11 +122,6 @@ def reconcile(
         applies_events=applies,
         applies_objects=applies,
     )
-    chosen = accounts_of(settings, accounts)
-    with open_servers(settings, rate=rate) as servers, logs_on_stderr():
-        ended = [_run(servers, each, wish, rate=rate, limit=limit) for each in chosen]
-    print_ended(ended, as_json=as_json)
-    return 0 if all(each.agrees for each in ended) else 1
 
 
 def _parts(named: str | None, *, is_of_one: bool) -> tuple[ComparedPart, ...]:
@@ -132,7 +146,12 @@ def _run_schedule(settings: Settings) -> int:
 
 
 def _run(
-    servers: Servers, account: ApiAccount, wish: ComparisonRequest, *, rate: float | None, limit: int
+    servers: Servers,
+    account: ApiAccount,
+    wish: ComparisonRequest,
+    *,
+    rate: float | None,
+    limit: int,
 ) -> EndedRun:
     printed: set[str] = set()
 

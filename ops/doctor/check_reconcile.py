@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.status.comparisons import describe_disagreement
 from ops.terminal.formats import format_time
-from runtime.reconciling import Disagreement, ComparedPart, late_at, read_disagreement
+from runtime.reconciling import ComparedPart, Disagreement, late_at, read_disagreement
 from runtime.settings import Settings
 
 CHECK: Final = "comparisons"

@@ -1,4 +1,4 @@
-"""What a reconciliation is asked for, and what each of its parts works with."""
+"""The request of a reconciliation, and all that its parts work with."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ SCHEDULED_REASON: Final = "by schedule"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRequest:
-    """What to compare and what to do about it.
+    """A request to compare, and what to do about differences.
 
     ``first`` is the first day (UTC) of events, and of the objects that are bounded by time;
     ``every_day`` reads closed days again. ``user`` or ``customer`` limit it to one of them.
@@ -115,7 +115,7 @@ class ComparisonRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartEnded:
-    """What a part of a run found, beside the differences that it stored.
+    """The findings of one part of a run, beside the differences that it stored.
 
     ``agreed`` counts what both sides have alike, by name. ``not_compared`` are sentences about what
     was left out. ``unread`` are ranges that Stripe did not answer; the run is then not done.

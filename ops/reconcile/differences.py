@@ -1,4 +1,4 @@
-"""What a reconciliation found, and how each difference stands now, by the id of event or object.
+"""The differences that a reconciliation found, and the state of each, by the id of event or object.
 
 A difference is written when it is found, and again whenever its state changes, so a run that was
 killed knows what it had found.
@@ -37,7 +37,7 @@ class DifferenceClass(StrEnum):
 
 
 class DifferenceState(StrEnum):
-    """How a difference stands."""
+    """The state of a difference."""
 
     MOVING = "moving"
     """It is young, or something of it is under way: it may be gone by itself in a minute."""

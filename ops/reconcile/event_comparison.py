@@ -15,8 +15,8 @@ from ops.reconcile.missing_events import (
     ComparedEvent,
     ListedEvent,
     ListedState,
+    compare_listed,
     find_standings,
-    judge,
     read_events,
 )
 from ops.reconcile.put_in import MissingEventInput, Results
@@ -33,7 +33,7 @@ NOT_PROVEN: Final = (
 
 
 class Progress(Protocol):
-    """What stores how far a list is read, in the transaction that stores a page."""
+    """The function that stores how far a list is read, in the transaction that stores a page."""
 
     def __call__(self, connection: Connection) -> None:
         """Write it, and renew the lease."""
@@ -99,7 +99,7 @@ class EventComparison:
         events = read_events(objects, self._course.account.account)
         with self._course.engine.connect() as connection:
             standings = find_standings(connection, self._course.inbox, events)
-        return judge(events, standings, now=now)
+        return compare_listed(events, standings, now=now)
 
     @cached_property
     def _may_put_in(self) -> bool:

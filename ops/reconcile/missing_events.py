@@ -1,8 +1,8 @@
 """Compare events that Stripe lists with those that are here: settled, waiting, dead or missing.
 
-An event that is missing goes in by the door through which an operator's replay goes, and is applied
-as a delivery of Stripe would be. A dead letter or a discarded event is never put in: somebody has
-decided about it, or has to.
+An event that is missing goes into the inbox as an operator's replay does, and is applied as a
+delivery of Stripe would be. A dead letter or a discarded event is never put in, because a person
+has decided about it, or has to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from billing.envelope import Envelope, usable_id
 from billing.json_fields import Raw, customer_in, enum_in, object_in, time_in
 from billing.readers.registry import HANDLED_TYPES
 from models.tables import DeadLetter, StripeEvent
-from ops.reconcile.differences import EVENT, FoundDifference, DifferenceClass, DifferenceState
+from ops.reconcile.differences import EVENT, DifferenceClass, DifferenceState, FoundDifference
 from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.inbox.inbox import Inbox
@@ -32,7 +32,7 @@ _TWIN_WITHIN: Final = timedelta(seconds=2)
 
 
 class KnownState(StrEnum):
-    """What has become of an event here."""
+    """The state of an event here."""
 
     SETTLED = "settled"
     TWIN_SETTLED = "twin settled"
@@ -44,7 +44,7 @@ class KnownState(StrEnum):
 
 
 class ListedState(StrEnum):
-    """What a listed event means for the reconciliation."""
+    """The meaning of a listed event for the comparison."""
 
     AGREES = "agrees"
     WAITING = "waiting"
@@ -133,7 +133,12 @@ class ComparedEvent:
             case ListedState.DEAD:
                 says = f"it is a dead letter: `paidup dead show {self.event.event_id}`"
                 return self.event.difference(DifferenceState.LEFT, says)
-            case ListedState.AGREES | ListedState.WAITING | ListedState.DISCARDED | ListedState.NOT_READ:
+            case (
+                ListedState.AGREES
+                | ListedState.WAITING
+                | ListedState.DISCARDED
+                | ListedState.NOT_READ
+            ):
                 return None
             case _:
                 assert_never(self.verdict)
@@ -154,7 +159,7 @@ def read_events(objects: Iterable[Raw], account: str | None) -> tuple[ListedEven
     )
 
 
-def judge(
+def compare_listed(
     events: Iterable[ListedEvent], standings: Mapping[str, KnownState], *, now: datetime
 ) -> tuple[ComparedEvent, ...]:
     """Return what each event means; ``now`` is by Stripe's clock."""
@@ -215,14 +220,14 @@ def _twins(connection: Connection, events: Sequence[ListedEvent]) -> dict[str, K
     objects = sorted({each.object_id for each in events if each.object_id})
     if not objects:
         return {}
-    told = [
+    thin = [
         (row.type, row.object_id, row.created_at)
         for row in connection.execute(_THIN_EVENTS, {"objects": objects})
     ]
     return {
         each.event_id: KnownState.TWIN_SETTLED
         for each in events
-        if any(_is_twin(each, *t) for t in told)
+        if any(_is_twin(each, *other) for other in thin)
     }
 
 

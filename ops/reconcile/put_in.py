@@ -19,9 +19,9 @@ from ops.bulk.run import CHECK_SECONDS, WINDOW, stall_reason
 from ops.errors import first_line
 from ops.reconcile.differences import (
     EVENT,
-    FoundDifference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     read_differences,
     write_differences,
 )
@@ -103,7 +103,7 @@ class MissingEventInput:
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """What became of the events that a run put in."""
+    """The results of the events that a run put in."""
 
     engine: Engine
     inbox: Inbox

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.reconcile.differences import FoundDifference, DifferenceState
+from ops.reconcile.differences import DifferenceState, FoundDifference
 from ops.terminal.formats import format_count
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
 
@@ -47,7 +47,7 @@ def print_ended(runs: Sequence[EndedRun], *, as_json: bool) -> None:
 
 
 def in_order(differences: Iterable[FoundDifference]) -> list[FoundDifference]:
-    """Return differences in the order of their states: what needs somebody first."""
+    """Return differences in the order of their states: what needs a person first."""
     ranks = {
         DifferenceState.LEFT: 0,
         DifferenceState.STANDS: 1,

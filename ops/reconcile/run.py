@@ -15,11 +15,11 @@ from sqlalchemy.engine import Connection, Engine
 from models.tables import StripeRun, StripeRunDifference
 from ops.errors import CommandFailed
 from ops.reconcile.agree import agree
-from ops.reconcile.course import ComparisonRun, PartEnded, ComparisonRequest
+from ops.reconcile.course import ComparisonRequest, ComparisonRun, PartEnded
 from ops.reconcile.events import compare_events, compare_undelivered
 from ops.reconcile.objects import compare_objects, scope_of
 from ops.reconcile.servers import Servers
-from ops.reconcile.statement import EndStatement, statement_of_events
+from ops.reconcile.statement import ComparisonStatement, statement_of_events
 from ops.stripe_runs.runs import OpenRun, RunRequest, begin
 from ops.terminal.interrupt import Interrupted
 from runtime.reconciling import ComparedPart
@@ -55,7 +55,7 @@ def reconcile_account(
     rate: float,
     report: Callable[[str, int], None],
     tell: Callable[[str], None],
-) -> tuple[int, EndStatement]:
+) -> tuple[int, ComparisonStatement]:
     """Compare one account and mode, and return the run and its statement.
 
     ``rate`` is in requests a second.
@@ -114,14 +114,16 @@ def _ended(engine: Engine, run: OpenRun) -> Iterator[None]:
         raise
 
 
-def _end(course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]) -> EndStatement:
+def _end(course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]) -> ComparisonStatement:
     """Store and return the statement.
 
     Raises:
         ComparisonFailed: Stripe did not answer all requests.
     """
     if unread := [each for ended in compared.values() for each in ended.unread]:
-        raise ComparisonFailed(course.run.id, f"Stripe did not answer: {'; '.join(unread)}", goes_on=True)
+        raise ComparisonFailed(
+            course.run.id, f"Stripe did not answer: {'; '.join(unread)}", goes_on=True
+        )
     with course.engine.begin() as connection:
         statement = _statement(connection, course, compared)
         course.run.end(connection, "done", None, statement.document())
@@ -132,7 +134,7 @@ def _end(course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]) -> E
 
 def _statement(
     connection: Connection, course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]
-) -> EndStatement:
+) -> ComparisonStatement:
     if ComparedPart.OBJECTS in compared:
         return agree(connection, course, scope_of(course), compared)
     ((part, ended),) = compared.items()

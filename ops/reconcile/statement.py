@@ -17,8 +17,8 @@ from ops.terminal.output import Json
 from runtime.reconciling import ComparedPart
 
 
-class EndStatement(Protocol):
-    """What a run ended in, of events alone or of objects as well."""
+class ComparisonStatement(Protocol):
+    """The end of a run, of events alone or of objects as well."""
 
     @property
     def sentence(self) -> str:

@@ -1,4 +1,4 @@
-"""When a comparison with Stripe is due, and how many requests the schedule sends."""
+"""A comparison with Stripe is due by the schedule, or because events may be lost."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,9 +8,9 @@ from billing.ids import Realm
 from runtime.reconciling import (
     REST,
     UNDELIVERED_EVERY,
+    ComparedPart,
     Loop,
     LoopRuns,
-    ComparedPart,
     PastRuns,
     late_at,
     loops_due,
@@ -28,9 +28,13 @@ def settings(**environ: str) -> Settings:
     return Settings.from_env({"STRIPE_API_KEY": "sk_test_x", **environ})
 
 
-def past(part: ComparedPart, done_at: datetime | None, tried_at: datetime | None = None) -> PastRuns:
+def past(
+    part: ComparedPart, done_at: datetime | None, tried_at: datetime | None = None
+) -> PastRuns:
     """Return runs of which every other part is recent."""
-    recent = {Loop(realm=TEST, part=each): LoopRuns(done_at=NOON, tried_at=NOON) for each in ComparedPart}
+    recent = {
+        Loop(realm=TEST, part=each): LoopRuns(done_at=NOON, tried_at=NOON) for each in ComparedPart
+    }
     tried = tried_at or done_at
     runs = {Loop(realm=TEST, part=part): LoopRuns(done_at=done_at, tried_at=tried)}
     return PastRuns(by_loop={**recent, **runs})
@@ -54,7 +58,9 @@ def test_each_account_has_loops_of_its_own() -> None:
 
 def test_undelivered_events_are_asked_for_every_half_hour() -> None:
     assert due(past(ComparedPart.UNDELIVERED, NOON - UNDELIVERED_EVERY + MINUTE)) == []
-    assert due(past(ComparedPart.UNDELIVERED, NOON - UNDELIVERED_EVERY - MINUTE)) == [ComparedPart.UNDELIVERED]
+    assert due(past(ComparedPart.UNDELIVERED, NOON - UNDELIVERED_EVERY - MINUTE)) == [
+        ComparedPart.UNDELIVERED
+    ]
 
 
 def test_all_events_are_compared_once_a_night() -> None:
@@ -79,7 +85,10 @@ def test_a_run_that_failed_is_tried_again_after_a_rest(part: ComparedPart) -> No
 
 def test_a_loss_of_data_asks_for_events_at_once_and_once() -> None:
     lost_at = NOON - 2 * REST
-    before, after = past(ComparedPart.EVENTS, lost_at - MINUTE), past(ComparedPart.EVENTS, lost_at + MINUTE)
+    before, after = (
+        past(ComparedPart.EVENTS, lost_at - MINUTE),
+        past(ComparedPart.EVENTS, lost_at + MINUTE),
+    )
 
     found = [
         due(PastRuns(by_loop=each.by_loop, events_doubtful_at=lost_at)) for each in (before, after)
@@ -104,7 +113,10 @@ def test_a_run_that_was_killed_goes_on_without_a_rest() -> None:
 
 @pytest.mark.parametrize("part", ComparedPart)
 def test_a_part_is_late_only_after_two_turns(part: ComparedPart) -> None:
-    turns = {ComparedPart.UNDELIVERED: timedelta(minutes=30), ComparedPart.EVENTS: timedelta(days=1)}
+    turns = {
+        ComparedPart.UNDELIVERED: timedelta(minutes=30),
+        ComparedPart.EVENTS: timedelta(days=1),
+    }
 
     assert late_at(part) > 2 * turns.get(part, timedelta(days=7))
 

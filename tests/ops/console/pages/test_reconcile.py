@@ -10,9 +10,9 @@ from models.tables import StripeRun
 from ops.console.pages.frame import Frame
 from ops.console.pages.reconcile import reconcile_pages
 from ops.reconcile.differences import (
-    FoundDifference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     write_differences,
 )
 from tests.ops.console.pages.conftest import Pages
