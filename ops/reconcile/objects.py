@@ -17,10 +17,10 @@ from typing import Final
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
 from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
-from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import (
-    Difference,
+    FoundDifference,
     DifferenceClass,
     DifferenceState,
     forget_differences,
@@ -72,7 +72,7 @@ _WHOLE: Final = (CUSTOMERS, SUBSCRIPTIONS)
 """The lists that are read whole: these objects change long after they were made."""
 
 
-def compare_objects(course: Course) -> PartEnded:
+def compare_objects(course: ComparisonRun) -> PartEnded:
     """Compare all objects, or those of one customer or user, and repair them if that is wanted.
 
     Raises:
@@ -97,7 +97,7 @@ def compare_objects(course: Course) -> PartEnded:
     )
 
 
-def scope_of(course: Course) -> ObjectScope:
+def scope_of(course: ComparisonRun) -> ObjectScope:
     """Return the objects that a run compares.
 
     Raises:
@@ -123,7 +123,7 @@ class ObjectComparison:
     ``not_compared`` says what it left out and why, ``unread`` what Stripe did not answer.
     """
 
-    def __init__(self, course: Course, ledger: Ledger, scope: ObjectScope) -> None:
+    def __init__(self, course: ComparisonRun, ledger: Ledger, scope: ObjectScope) -> None:
         self.not_compared: list[str] = []
         self.unread: list[str] = []
         self._course = course
@@ -245,7 +245,7 @@ class ObjectComparison:
             target = FetchTarget(family=family, stripe_id=stripe_id)
             yield from map(self._read, api.fetch((target,)))
 
-    def _seen_once(self) -> list[Difference]:
+    def _seen_once(self) -> list[FoundDifference]:
         """Return the candidates, as many of them as are looked at again."""
         with self._course.engine.connect() as connection:
             number, candidates = seen_once(connection, self._course.run.id, MOST_CANDIDATES)
@@ -294,9 +294,9 @@ class ObjectComparison:
     def _keep(
         self,
         api: PatientApi,
-        found: Iterable[Difference],
+        found: Iterable[FoundDifference],
         *,
-        instead_of: Sequence[Difference] = (),
+        instead_of: Sequence[FoundDifference] = (),
     ) -> None:
         self._course.run.requests += api.sent
         with self._course.engine.begin() as connection:
@@ -304,7 +304,7 @@ class ObjectComparison:
             write_differences(connection, self._course.run.id, found)
             self._course.run.beat(connection)
 
-    def _tell(self, candidates: Sequence[Difference]) -> None:
+    def _tell(self, candidates: Sequence[FoundDifference]) -> None:
         """Say that the run looks again; of one customer, also what differs so far."""
         if self._scope.customers:
             for each in candidates:
@@ -316,7 +316,7 @@ class ObjectComparison:
         return PatientApi(self._course.make_api(), self._course.account, self._course.pause)
 
 
-def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list[Difference]:
+def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list[FoundDifference]:
     """Return each object that shows a difference, to be asked for again."""
     by_name = {each.name: each for each in shown}
     found = [
@@ -333,9 +333,9 @@ def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list
     return found + [_candidate(each, DifferenceClass.STALE_HERE) for each in held]
 
 
-def _candidate(shown: ShownObject, classed: DifferenceClass) -> Difference:
+def _candidate(shown: ShownObject, classed: DifferenceClass) -> FoundDifference:
     family, stripe_id = shown.name
-    return Difference(
+    return FoundDifference(
         name=stripe_id,
         family=family,
         classed=classed,
@@ -345,5 +345,5 @@ def _candidate(shown: ShownObject, classed: DifferenceClass) -> Difference:
     )
 
 
-def _digest(candidate: Difference) -> str:
+def _digest(candidate: FoundDifference) -> str:
     return str(candidate.theirs["digest"]) if candidate.theirs else ""

@@ -17,8 +17,8 @@ from billing.envelope import parse
 from billing.fetching.record import GONE, ApiResponse, read_response
 from ops.reconcile.agree import agree
 from ops.reconcile.agreement import Agreement
-from ops.reconcile.course import Course, Wish
-from ops.reconcile.differences import Difference, read_differences
+from ops.reconcile.course import ComparisonRun, ComparisonRequest
+from ops.reconcile.differences import FoundDifference, read_differences
 from ops.reconcile.objects import compare_objects, scope_of
 from ops.stripe_runs.runs import RunRequest, begin
 from runtime.database.engine import engine_for
@@ -26,7 +26,7 @@ from runtime.inbox.inbox import Inbox
 from runtime.ledger import catalogues
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.errors import ApiFailure
@@ -121,18 +121,18 @@ class CompanySides:
         for start in range(0, len(heard), 100):
             ledger.record([*map(_delivery, heard[start : start + 100])])
 
-    def compare(self, *, apply: bool = False, **wished: Any) -> tuple[Agreement, list[Difference]]:
+    def compare(self, *, apply: bool = False, **wished: Any) -> tuple[Agreement, list[FoundDifference]]:
         """Compare objects, and return the statement and the differences."""
-        wish = Wish(
+        wish = ComparisonRequest(
             actor="ada",
             reason="a test",
-            parts=(Part.OBJECTS,),
+            parts=(ComparedPart.OBJECTS,),
             applies_objects=apply,
             **wished,
         )
         course = self.course(wish)
         try:
-            compared = {Part.OBJECTS: compare_objects(course)}
+            compared = {ComparedPart.OBJECTS: compare_objects(course)}
         except Exception:
             course.run.release(self.engine)
             raise
@@ -141,7 +141,7 @@ class CompanySides:
             course.run.end(connection, "done", None, statement.document())
             return statement, read_differences(connection, course.run.id)
 
-    def course(self, wish: Wish) -> Course:
+    def course(self, wish: ComparisonRequest) -> ComparisonRun:
         request = RunRequest(
             kind="reconcile",
             realm=OWN.realm,
@@ -150,7 +150,7 @@ class CompanySides:
             said=wish.said(),
             rate=25.0,
         )
-        return Course(
+        return ComparisonRun(
             settings=Settings.from_env({"STRIPE_API_KEY": "sk_test_1"}),
             engine=self.engine,
             inbox=self.inbox,
@@ -189,7 +189,7 @@ def company_sides(database: str, redis_url: str, **plan: Any) -> Iterator[Compan
         engine.dispose()
 
 
-def classes(differences: Iterable[Difference]) -> dict[str, str]:
+def classes(differences: Iterable[FoundDifference]) -> dict[str, str]:
     """Return class and state of each difference, by name."""
     return {each.name: f"{each.classed} {each.state}" for each in differences}
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from ops.reconcile.course import Wish
+from ops.reconcile.course import ComparisonRequest
 from ops.reconcile.differences import read_differences
 from ops.reconcile.objects import ObjectComparison, scope_of
 from ops.reconcile.repair import Repair, preview_repair
 from runtime.ledger.deployment import ledger_of
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from tests.ops.reconcile.company_side import NOW, company_sides
 
 pytestmark = pytest.mark.servers
@@ -25,7 +25,7 @@ def test_a_repair_that_would_harm_a_user_it_did_not_show_records_nothing(
         both.stripe.changes[subscription] = lambda raw: raw.update(
             status="canceled", ended_at=NOW - 60
         )
-        course = both.course(Wish(actor="ada", reason="a test", parts=(Part.OBJECTS,)))
+        course = both.course(ComparisonRequest(actor="ada", reason="a test", parts=(ComparedPart.OBJECTS,)))
         ledger = ledger_of(course.settings, both.engine)
         comparison = ObjectComparison(course, ledger, scope_of(course))
         comparison.read()
