@@ -2,7 +2,7 @@
 
     prepare  read each object into facts, and refuse what does not count here
     secure   lock every party they touch, as for events
-    decide   object by object in memory; what is known by an equal observation changes nothing
+    decide   each party once, with all that is new of it; what is known is left out
     write    the decisions, the audit, the facts and the observations with their exact bodies
 
 No event is made up: ``stripe_events`` gets no row, and the observation's id stands where an event's
@@ -21,14 +21,21 @@ from billing.facts import API_OBSERVATION, Fact, SubscriptionFields, is_observat
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import open_fetches
 from billing.fetching.record import FetchTarget
-from billing.ids import EventId, ObjectKey, PartyId, Realm
+from billing.ids import EventId, ObjectKey, PartyId, Realm, stripe_id_of
 from billing.readers.registry import read_unasked
 from billing.readers.search_terms import Term, terms_shown
 from billing.statuses import SUBSCRIPTION_ENDED
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
-from runtime.ledger.decisions import Decision
+from runtime.ledger.decisions import (
+    Decision,
+    EntitlementChanged,
+    EntitlementGranted,
+    EntitlementRevoked,
+    MoneyMoved,
+    Noted,
+)
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
@@ -110,6 +117,20 @@ class Stated(NamedTuple):
     leaves_archives: bool
 
 
+class PageEntry(NamedTuple):
+    """An object of a page; ``party`` is None if it states nothing new, else its party in the end.
+
+    ``known`` if something had stated the object before.
+    """
+
+    prepared: PreparedObject
+    known: bool
+    party: PartyId | None
+
+
+Groups = Mapping[PartyId, Mapping[EventId, Stated]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedObjects:
     """Observed objects that are decided: a change for each, and what is to be written."""
@@ -150,7 +171,7 @@ def decide_observed(
     catalogues: CatalogueSource,
     request: ArchiveRequest,
 ) -> DecidedObjects:
-    """Lock and load the parties of these objects, and decide what follows from each in turn.
+    """Lock and load the parties of these objects, and decide what follows for each party.
 
     Raises:
         ArchivesNeeded: they need more than was loaded; nothing was written.
@@ -166,15 +187,25 @@ def decide_observed(
     known = KnownObjects(connection, stored, speaking)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
     assignments = iter(secured.assignments)
-    changes, stated = [], []
+    page = []
     for each in objects:
-        change, its_own = _decide(batch, known, each, next(assignments) if each.facts else None)
-        changes.append(change)
-        stated += its_own
+        was_known = known.has(each)
+        assignment = next(assignments) if each.facts else None
+        if assignment is None or known.covers(each):
+            page.append(PageEntry(each, was_known, None))
+            continue
+        batch.take_facts(batch.party_for(assignment), each.facts)
+        known.add(each)
+        end = secured.ends.get(assignment.party, assignment.party)
+        page.append(PageEntry(each, was_known, end))
+    groups = _settled(batch, page)
     batch.refuse_lacking()
     batch.drop_unread()
     return DecidedObjects(
-        changes=tuple(changes), stated=tuple(stated), batch=batch, ends=secured.ends
+        changes=tuple(_change(each, batch, groups) for each in page),
+        stated=tuple(each for group in groups.values() for each in group.values()),
+        batch=batch,
+        ends=secured.ends,
     )
 
 
@@ -276,28 +307,75 @@ def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
 
 
-def _decide(
-    batch: BatchState,
-    known: KnownObjects,
-    prepared: PreparedObject,
-    assignment: PartyAssignment | None,
-) -> tuple[ObservedChange, list[Stated]]:
-    was_known = known.has(prepared)
-    if assignment is None or known.covers(prepared):
-        return ObservedChange(observed=prepared.observed, known=was_known, unchanged=True), []
-    party_state = batch.party_for(assignment)
+def _settled(batch: BatchState, page: Iterable[PageEntry]) -> Groups:
+    """Project each party of a page once, and return what each new object of it states."""
+    groups: dict[PartyId, list[PreparedObject]] = {}
+    for entry in page:
+        if entry.party is not None:
+            groups.setdefault(entry.party, []).append(entry.prepared)
+    return {party: _settle(batch, party, objects) for party, objects in groups.items()}
+
+
+def _settle(
+    batch: BatchState, party: PartyId, objects: Sequence[PreparedObject]
+) -> dict[EventId, Stated]:
+    party_state = batch.party_for(PartyAssignment(party=party, absorbed=()))
     left = party_state.archives.left
-    decisions = batch.add_facts(party_state, prepared.facts)
-    known.add(prepared)
-    change = ObservedChange(
-        observed=prepared.observed,
-        known=was_known,
-        unchanged=False,
-        decisions=decisions,
-        pending_fetches=_pending_fetches(party_state, prepared.facts),
-    )
+    decisions = batch.settle(party_state, [fact for each in objects for fact in each.facts])
     leaves = party_state.archives.left > left
-    return change, [Stated(prepared, assignment.party, decisions, leaves)]
+    last = objects[-1].id
+    attributed = attribute(decisions, objects)
+    return {
+        each.id: Stated(each, party, attributed[each.id], leaves and each.id == last)
+        for each in objects
+    }
+
+
+def attribute(
+    decisions: Iterable[Decision], objects: Sequence[PreparedObject]
+) -> Mapping[EventId, tuple[Decision, ...]]:
+    """Return the decisions about a party by the observation that each is about.
+
+    It is the newest observation of the payment or source in question, else one that names it, else
+    the last of the party.
+    """
+    named: dict[str, EventId] = {}
+    for each in objects:
+        named.update(dict.fromkeys(map(stripe_id_of, each.mentions), each.id))
+    for each in objects:
+        named.update((stripe_id_of(fact.object_key), each.id) for fact in each.facts)
+    found: dict[EventId, list[Decision]] = {each.id: [] for each in objects}
+    for decision in decisions:
+        found[named.get(_subject(decision), objects[-1].id)].append(decision)
+    return {name: tuple(some) for name, some in found.items()}
+
+
+def _subject(decision: Decision) -> str:
+    """Return the Stripe id that a decision is about, empty for a row as such."""
+    match decision:
+        case MoneyMoved(payment=payment):
+            return payment.payment_ref
+        case EntitlementGranted(after=row) | EntitlementChanged(after=row):
+            return row.source
+        case EntitlementRevoked(before=row):
+            return row.source
+        case Noted(target_id=target):
+            return target
+        case _:
+            return ""
+
+
+def _change(entry: PageEntry, batch: BatchState, groups: Groups) -> ObservedChange:
+    observed = entry.prepared.observed
+    if entry.party is None:
+        return ObservedChange(observed=observed, known=entry.known, unchanged=True)
+    return ObservedChange(
+        observed=observed,
+        known=entry.known,
+        unchanged=False,
+        decisions=groups[entry.party][entry.prepared.id].decisions,
+        pending_fetches=_pending_fetches(batch.parties[entry.party], entry.prepared.facts),
+    )
 
 
 def _pending_fetches(party_state: PartyState, facts: Sequence[Fact]) -> tuple[FetchTarget, ...]:
