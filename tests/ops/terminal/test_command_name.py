@@ -18,6 +18,7 @@ SCRIPT = ROOT / ".venv" / "bin" / "paidup"
 
 DOCUMENTS = {
     "audit list": [],
+    "backfill": ["--reason", "tests"],
     "changes": [],
     "console sessions end": ["ada", "--reason", "tests"],
     "console sessions list": [],
@@ -43,6 +44,7 @@ DOCUMENTS = {
     "plans apply": ["--reason", "tests"],
     "plans check": [],
     "plans diff": [],
+    "plans draft": [],
     "rebuild": ["--all", "--dry-run"],
     "reconcile": [],
     "reconcile list": [],
