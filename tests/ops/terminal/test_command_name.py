@@ -50,6 +50,7 @@ DOCUMENTS = {
     "reconcile list": [],
     "reconcile show": [],
     "replay": ["evt_1", "--reason", "tests"],
+    "runs list": [],
     "send": [],
     "status": [],
 }
