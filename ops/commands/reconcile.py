@@ -132,7 +132,12 @@ def _run_schedule(settings: Settings) -> int:
 
 
 def _run(
-    servers: Servers, account: ApiAccount, wish: ComparisonRequest, *, rate: float | None, limit: int
+    servers: Servers,
+    account: ApiAccount,
+    wish: ComparisonRequest,
+    *,
+    rate: float | None,
+    limit: int,
 ) -> EndedRun:
     printed: set[str] = set()
 

@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 from ops.reconcile.agreement import Agreement
 from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.differences import (
-    FoundDifference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     count_differences,
     read_differences,
 )
@@ -24,7 +24,10 @@ LISTS_LEFT_OUT = "totals by day: they need every list of money, read whole"
 
 
 def agree(
-    connection: Connection, course: ComparisonRun, scope: ObjectScope, compared: Mapping[ComparedPart, PartEnded]
+    connection: Connection,
+    course: ComparisonRun,
+    scope: ObjectScope,
+    compared: Mapping[ComparedPart, PartEnded],
 ) -> Agreement:
     """Return the statement of a run that compared objects, and forget what its pages showed."""
     run, realm = course.run.id, course.account.realm
@@ -56,7 +59,9 @@ def agree(
     return statement
 
 
-def _days(connection: Connection, course: ComparisonRun, scope: ObjectScope) -> tuple[DifferingDay, ...]:
+def _days(
+    connection: Connection, course: ComparisonRun, scope: ObjectScope
+) -> tuple[DifferingDay, ...]:
     since = scope.since.date() if scope.since else None
     return differing_days(
         our_totals(connection, scope.realm, scope.since),

@@ -36,7 +36,7 @@ AT_ONCE: Final = 25
 """Objects that one preview locks the parties of; events of these wait for it."""
 
 MOST_ONE_BY_ONE: Final = 40
-"""Objects of one customer of which each is told apart; the cost grows with their square."""
+"""Objects of one customer that are compared one by one; the cost grows with their square."""
 
 
 def place_of(name: Name) -> tuple[int, str]:

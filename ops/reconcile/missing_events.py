@@ -18,7 +18,7 @@ from billing.envelope import Envelope, usable_id
 from billing.json_fields import Raw, customer_in, enum_in, object_in, time_in
 from billing.readers.registry import HANDLED_TYPES
 from models.tables import DeadLetter, StripeEvent
-from ops.reconcile.differences import EVENT, FoundDifference, DifferenceClass, DifferenceState
+from ops.reconcile.differences import EVENT, DifferenceClass, DifferenceState, FoundDifference
 from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.inbox.inbox import Inbox
@@ -133,7 +133,12 @@ class ComparedEvent:
             case ListedState.DEAD:
                 says = f"it is a dead letter: `paidup dead show {self.event.event_id}`"
                 return self.event.difference(DifferenceState.LEFT, says)
-            case ListedState.AGREES | ListedState.WAITING | ListedState.DISCARDED | ListedState.NOT_READ:
+            case (
+                ListedState.AGREES
+                | ListedState.WAITING
+                | ListedState.DISCARDED
+                | ListedState.NOT_READ
+            ):
                 return None
             case _:
                 assert_never(self.verdict)

@@ -20,9 +20,9 @@ from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
 from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import (
-    FoundDifference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     forget_differences,
     seen_once,
     write_differences,

@@ -19,9 +19,9 @@ from ops.bulk.run import CHECK_SECONDS, WINDOW, stall_reason
 from ops.errors import first_line
 from ops.reconcile.differences import (
     EVENT,
-    FoundDifference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     read_differences,
     write_differences,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.reconcile.differences import FoundDifference, DifferenceState
+from ops.reconcile.differences import DifferenceState, FoundDifference
 from ops.terminal.formats import format_count
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
 

@@ -15,7 +15,7 @@ from ops.reconcile.classify import ObjectDifference
 from ops.reconcile.compare import Comparison, ShownObject, place_of
 from ops.reconcile.course import ComparisonRun
 from ops.reconcile.customer_objects import CustomerObjects
-from ops.reconcile.differences import FoundDifference, DifferenceState, write_differences
+from ops.reconcile.differences import DifferenceState, FoundDifference, write_differences
 from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
 from ops.reconcile.standing import in_words, stored

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from models.tables import StripeRun, StripeRunDifference
 from ops.errors import CommandFailed
 from ops.reconcile.agree import agree
-from ops.reconcile.course import ComparisonRun, PartEnded, ComparisonRequest
+from ops.reconcile.course import ComparisonRequest, ComparisonRun, PartEnded
 from ops.reconcile.events import compare_events, compare_undelivered
 from ops.reconcile.objects import compare_objects, scope_of
 from ops.reconcile.servers import Servers
@@ -121,7 +121,9 @@ def _end(course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]) -> E
         ComparisonFailed: Stripe did not answer all requests.
     """
     if unread := [each for ended in compared.values() for each in ended.unread]:
-        raise ComparisonFailed(course.run.id, f"Stripe did not answer: {'; '.join(unread)}", goes_on=True)
+        raise ComparisonFailed(
+            course.run.id, f"Stripe did not answer: {'; '.join(unread)}", goes_on=True
+        )
     with course.engine.begin() as connection:
         statement = _statement(connection, course, compared)
         course.run.end(connection, "done", None, statement.document())

@@ -14,7 +14,7 @@ from ops.reconcile.course import SCHEDULE, SCHEDULED_REASON, ComparisonRequest
 from ops.reconcile.run import reconcile_account
 from ops.reconcile.servers import Servers
 from ops.stripe_runs.runs import LEASE, RunUnderWay, cancel
-from runtime.reconciling import Loop, ComparedPart, due_now
+from runtime.reconciling import ComparedPart, Loop, due_now
 from runtime.settings import Settings
 from runtime.stripe_api.budget import rate_by_default
 
@@ -40,7 +40,8 @@ def wish_of(loop: Loop, settings: Settings) -> ComparisonRequest:
         actor=SCHEDULE,
         reason=SCHEDULED_REASON,
         parts=(loop.part,),
-        applies_events=loop.part is not ComparedPart.OBJECTS and settings.reconcile_apply == "events",
+        applies_events=loop.part is not ComparedPart.OBJECTS
+        and settings.reconcile_apply == "events",
         scheduled=True,
     )
 

@@ -11,7 +11,7 @@ from billing.facts import Fact
 from billing.fetching.observations import Name
 from billing.rows import EntitlementRow
 from ops.reconcile.classify import ObjectDifference, RowChange, is_active, stripe_id_of_row
-from ops.reconcile.differences import FoundDifference, DifferenceClass, DifferenceState
+from ops.reconcile.differences import DifferenceClass, DifferenceState, FoundDifference
 from ops.reconcile.waiting import UnappliedEvent
 from ops.terminal.formats import format_time
 from ops.terminal.output import to_json

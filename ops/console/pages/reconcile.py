@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from ops.console.pages.frame import Frame
 from ops.reconcile.agreement import words_of
 from ops.reconcile.differences import (
-    FoundDifference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     read_differences,
 )
 from ops.reconcile.past_runs import NoSuchRun, PastRun, list_runs, newest_agreement, read_run

@@ -17,7 +17,7 @@ from billing.envelope import parse
 from billing.fetching.record import GONE, ApiResponse, read_response
 from ops.reconcile.agree import agree
 from ops.reconcile.agreement import Agreement
-from ops.reconcile.course import ComparisonRun, ComparisonRequest
+from ops.reconcile.course import ComparisonRequest, ComparisonRun
 from ops.reconcile.differences import FoundDifference, read_differences
 from ops.reconcile.objects import compare_objects, scope_of
 from ops.stripe_runs.runs import RunRequest, begin
@@ -121,7 +121,9 @@ class CompanySides:
         for start in range(0, len(heard), 100):
             ledger.record([*map(_delivery, heard[start : start + 100])])
 
-    def compare(self, *, apply: bool = False, **wished: Any) -> tuple[Agreement, list[FoundDifference]]:
+    def compare(
+        self, *, apply: bool = False, **wished: Any
+    ) -> tuple[Agreement, list[FoundDifference]]:
         """Compare objects, and return the statement and the differences."""
         wish = ComparisonRequest(
             actor="ada",

@@ -8,7 +8,7 @@ import pytest
 from billing.ids import Realm
 from ops.reconcile.course import ComparisonRequest
 from ops.reconcile.run import PARTS
-from runtime.reconciling import Loop, LoopRuns, ComparedPart, PastRuns, loops_due
+from runtime.reconciling import ComparedPart, Loop, LoopRuns, PastRuns, loops_due
 from tests.ops.reconcile.company_side import company_sides
 
 pytestmark = pytest.mark.servers
@@ -27,7 +27,9 @@ def test_a_quiet_account_is_asked_for_less_than_a_quarter_of_its_reads(
         requests = {}
         for part in ComparedPart:
             before = len(both.stripe.asked)
-            course = both.course(ComparisonRequest(actor="ada", reason=None, parts=(part,), scheduled=True))
+            course = both.course(
+                ComparisonRequest(actor="ada", reason=None, parts=(part,), scheduled=True)
+            )
             PARTS[part](course)
             requests[part] = len(both.stripe.asked) - before
 

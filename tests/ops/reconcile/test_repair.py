@@ -25,7 +25,9 @@ def test_a_repair_that_would_harm_a_user_it_did_not_show_records_nothing(
         both.stripe.changes[subscription] = lambda raw: raw.update(
             status="canceled", ended_at=NOW - 60
         )
-        course = both.course(ComparisonRequest(actor="ada", reason="a test", parts=(ComparedPart.OBJECTS,)))
+        course = both.course(
+            ComparisonRequest(actor="ada", reason="a test", parts=(ComparedPart.OBJECTS,))
+        )
         ledger = ledger_of(course.settings, both.engine)
         comparison = ObjectComparison(course, ledger, scope_of(course))
         comparison.read()

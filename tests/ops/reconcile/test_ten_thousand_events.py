@@ -25,7 +25,9 @@ EIGHT = (
 
 def reconcile(both: CompanySides) -> tuple[Agreement, list[FoundDifference]]:
     """Compare everything and repair it, as one run."""
-    wish = ComparisonRequest(actor="ada", reason="a test", applies_events=True, applies_objects=True)
+    wish = ComparisonRequest(
+        actor="ada", reason="a test", applies_events=True, applies_objects=True
+    )
     course = both.course(wish)
     compared = {part: PARTS[part](course) for part in (ComparedPart.EVENTS, ComparedPart.OBJECTS)}
     with both.engine.begin() as connection:
