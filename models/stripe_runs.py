@@ -115,7 +115,7 @@ class StripeRunObject(Base):
 
 
 class StripeRunPage(Base):
-    """What one page of objects showed to a reconciliation, until the run ends.
+    """One page of objects as a reconciliation saw it; kept until the run ends.
 
     ``names`` are the ids on it, ``totals`` the money on it by currency, day and status.
     """

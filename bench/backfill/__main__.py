@@ -40,7 +40,7 @@ _SHOWN: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillFigures:
-    """What a backfill took; ``memory`` is the most that its process held, in bytes."""
+    """The time and memory of a backfill; ``memory`` is the most that its process held, in bytes."""
 
     seconds: float
     memory: int

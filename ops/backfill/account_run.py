@@ -102,7 +102,7 @@ class AccountRun:
             report = load_report(connection, self.account.realm, run.id, limit=self.limit)
         report.state = state
         report.unreadable = {**reading.forbidden, **reading.unanswered}
-        report.links_made, report.links_stood = reading.linked.made, reading.linked.stood
+        report.links_made, report.links_earlier = reading.linked.made, reading.linked.earlier
         report.unlinked = reading.linked.unknown
         if state in ENDED:
             self._close(run, report)

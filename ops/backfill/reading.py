@@ -32,7 +32,7 @@ _JUDGE_OTHERS: Final = frozenset({INVOICES.name, PAYMENT_INTENTS.name})
 
 @dataclass(slots=True, kw_only=True)
 class AccountReading:
-    """What one process reads of a run.
+    """The part of a run that one process reads.
 
     ``forbidden`` names the lists that the key may not read, ``unanswered`` those that Stripe did
     not answer to their end, with the reason.

@@ -69,7 +69,7 @@ def report_document(report: BackfillReport) -> dict[str, Json]:
         "unreadable": dict(report.unreadable),
         "links": {
             "made": report.links_made,
-            "stood": report.links_stood,
+            "earlier": report.links_earlier,
             "unknown": to_json(report.unlinked),
         },
         "customers_without_user": {

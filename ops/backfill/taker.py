@@ -79,7 +79,7 @@ class PageTaker:
             hold(connection, self.run.id, shown)
 
     def store_held(self, show: Callable[[int], None], is_stopping: Callable[[], bool]) -> None:
-        """Store what was kept, or stop between two transactions; ``show`` is told how many wait.
+        """Store what was kept, or stop between two transactions; ``show`` gets how many wait.
 
         Raises:
             ApiFailure: Stripe does not answer again about an object.

@@ -14,11 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Final
 
-import sqlalchemy as sa
-
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
-from models.tables import Membership
 from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
 from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
@@ -30,7 +27,6 @@ from ops.reconcile.differences import (
     seen_once,
     write_differences,
 )
-from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
 from ops.reconcile.repair import Repair, preview_repair
 from ops.reconcile.shown import (
@@ -62,7 +58,6 @@ from ops.stripe_runs.pages import ListPage
 from ops.stripe_runs.walk import ListReading, Walk
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interrupted
-from runtime.database.one_of import one_of
 from runtime.ledger.deployment import ledger_of
 from runtime.ledger.record import Ledger
 from runtime.stripe_api.errors import ApiForbidden
@@ -157,7 +152,7 @@ class ObjectComparison:
         ]
         self.not_compared += customer_objects.refused
         self._readable = customer_objects.readable
-        found = _candidates(self._comparison.together(shown), shown)
+        found = _candidates(self._comparison.of_list(shown), shown)
         with self._course.engine.begin() as connection:
             keep_page(connection, self._course.run.id, shown)
         self._keep(api, found)
@@ -262,16 +257,10 @@ class ObjectComparison:
         return candidates
 
     def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[ComparedObjects]:
-        keys = {key for each in shown for key in each.keys(self._scope.realm)}
-        query = sa.select(Membership.object_key, Membership.party).where(
-            one_of(Membership.object_key, keys)
-        )
-        with self._course.engine.connect() as connection:
-            parties = {key: party for key, party in connection.execute(query)}  # noqa: C416 - rows
-        named = [(each, each.keys(self._scope.realm)) for each in shown]
         gone = frozenset(each.name[1] for each in shown if each.observation.gone)
         return [
-            self._comparison.together(group, running=gone) for group in together(named, parties)
+            self._comparison.together(group, running=gone)
+            for group in self._comparison.by_customer(shown)
         ]
 
     def _restated(

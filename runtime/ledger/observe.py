@@ -2,7 +2,7 @@
 
     prepare  read each object into facts, and refuse what does not count here
     secure   lock every party they touch, as for events
-    decide   object by object in memory; what is known by an equal observation changes nothing
+    decide   each party once, with all that is new of it; what is known is left out
     write    the decisions, the audit, the facts and the observations with their exact bodies
 
 No event is made up: ``stripe_events`` gets no row, and the observation's id stands where an event's
@@ -21,14 +21,21 @@ from billing.facts import API_OBSERVATION, Fact, SubscriptionFields, is_observat
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import open_fetches
 from billing.fetching.record import FetchTarget
-from billing.ids import EventId, ObjectKey, PartyId, Realm
+from billing.ids import EventId, ObjectKey, PartyId, Realm, stripe_id_of
 from billing.readers.registry import read_unasked
 from billing.readers.search_terms import Term, terms_shown
 from billing.statuses import SUBSCRIPTION_ENDED
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
-from runtime.ledger.decisions import Decision
+from runtime.ledger.decisions import (
+    Decision,
+    EntitlementChanged,
+    EntitlementGranted,
+    EntitlementRevoked,
+    MoneyMoved,
+    Noted,
+)
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
@@ -110,6 +117,20 @@ class Stated(NamedTuple):
     leaves_archives: bool
 
 
+class PageEntry(NamedTuple):
+    """An object of a page; ``party`` is None if it states nothing new, else its party in the end.
+
+    ``known`` if something had stated the object before.
+    """
+
+    prepared: PreparedObject
+    known: bool
+    party: PartyId | None
+
+
+Groups = Mapping[PartyId, Mapping[EventId, Stated]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedObjects:
     """Observed objects that are decided: a change for each, and what is to be written."""
@@ -150,9 +171,7 @@ def decide_observed(
     catalogues: CatalogueSource,
     request: ArchiveRequest,
 ) -> DecidedObjects:
-    """Lock and load the parties of these objects, and decide what follows from them.
-
-    The objects of one party are decided together, as what they show is true at once.
+    """Lock and load the parties of these objects, and decide what follows for each party.
 
     Raises:
         ArchivesNeeded: they need more than was loaded; nothing was written.
@@ -168,20 +187,26 @@ def decide_observed(
     known = KnownObjects(connection, stored, speaking)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
     assignments = iter(secured.assignments)
-    groups: dict[PartyId | None, list[_Assigned]] = {}
-    for place, each in enumerate(objects):
+    page = []
+    for each in objects:
+        was_known = known.has(each)
         assignment = next(assignments) if each.facts else None
-        party = None if assignment is None else assignment.party
-        end = None if party is None else secured.ends.get(party, party)
-        groups.setdefault(end, []).append(_Assigned(place, each, assignment))
-    changes: dict[int, ObservedChange] = {}
-    stated: list[Stated] = []
-    for group in groups.values():
-        stated += _decide_group(batch, known, group, changes)
+        if assignment is None or known.covers(each):
+            page.append(PageEntry(each, was_known, None))
+            continue
+        batch.take_facts(batch.party_for(assignment), each.facts)
+        known.add(each)
+        end = secured.ends.get(assignment.party, assignment.party)
+        page.append(PageEntry(each, was_known, end))
+    groups = _settled(batch, page)
     batch.refuse_lacking()
     batch.drop_unread()
-    in_order = tuple(changes[place] for place in range(len(objects)))
-    return DecidedObjects(changes=in_order, stated=tuple(stated), batch=batch, ends=secured.ends)
+    return DecidedObjects(
+        changes=tuple(_change(each, batch, groups) for each in page),
+        stated=tuple(each for group in groups.values() for each in group.values()),
+        batch=batch,
+        ends=secured.ends,
+    )
 
 
 def _without_unknown(
@@ -282,52 +307,75 @@ def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
 
 
-class _Assigned(NamedTuple):
-    """An object with its place in the batch and its party, if it states something."""
+def _settled(batch: BatchState, page: Iterable[PageEntry]) -> Groups:
+    """Project each party of a page once, and return what each new object of it states."""
+    groups: dict[PartyId, list[PreparedObject]] = {}
+    for entry in page:
+        if entry.party is not None:
+            groups.setdefault(entry.party, []).append(entry.prepared)
+    return {party: _settle(batch, party, objects) for party, objects in groups.items()}
 
-    place: int
-    prepared: PreparedObject
-    assignment: PartyAssignment | None
 
-
-def _decide_group(
-    batch: BatchState,
-    known: KnownObjects,
-    group: Sequence[_Assigned],
-    changes: dict[int, ObservedChange],
-) -> list[Stated]:
-    """Decide what follows from the objects of one party; the last one bears the decisions."""
-    news: list[tuple[_Assigned, PartyAssignment, bool]] = []
-    for each in group:
-        was_known = known.has(each.prepared)
-        if each.assignment is None or known.covers(each.prepared):
-            changes[each.place] = ObservedChange(
-                observed=each.prepared.observed, known=was_known, unchanged=True
-            )
-        else:
-            news.append((each, each.assignment, was_known))
-            known.add(each.prepared)
-    if not news:
-        return []
-    for _, assignment, _ in news:
-        party_state = batch.party_for(assignment)
+def _settle(
+    batch: BatchState, party: PartyId, objects: Sequence[PreparedObject]
+) -> dict[EventId, Stated]:
+    party_state = batch.party_for(PartyAssignment(party=party, absorbed=()))
     left = party_state.archives.left
-    facts = [fact for each, _, _ in news for fact in each.prepared.facts]
-    decisions = batch.add_facts(party_state, facts)
+    decisions = batch.settle(party_state, [fact for each in objects for fact in each.facts])
     leaves = party_state.archives.left > left
-    stated = []
-    for each, assignment, was_known in news:
-        is_last = each is news[-1][0]
-        own = decisions if is_last else ()
-        changes[each.place] = ObservedChange(
-            observed=each.prepared.observed,
-            known=was_known,
-            unchanged=False,
-            decisions=own,
-            pending_fetches=_pending_fetches(party_state, each.prepared.facts),
-        )
-        stated.append(Stated(each.prepared, assignment.party, own, leaves and is_last))
-    return stated
+    last = objects[-1].id
+    attributed = attribute(decisions, objects)
+    return {
+        each.id: Stated(each, party, attributed[each.id], leaves and each.id == last)
+        for each in objects
+    }
+
+
+def attribute(
+    decisions: Iterable[Decision], objects: Sequence[PreparedObject]
+) -> Mapping[EventId, tuple[Decision, ...]]:
+    """Return the decisions about a party by the observation that each is about.
+
+    It is the newest observation of the payment or source in question, else one that names it, else
+    the last of the party.
+    """
+    named: dict[str, EventId] = {}
+    for each in objects:
+        named.update(dict.fromkeys(map(stripe_id_of, each.mentions), each.id))
+    for each in objects:
+        named.update((stripe_id_of(fact.object_key), each.id) for fact in each.facts)
+    found: dict[EventId, list[Decision]] = {each.id: [] for each in objects}
+    for decision in decisions:
+        found[named.get(_subject(decision), objects[-1].id)].append(decision)
+    return {name: tuple(some) for name, some in found.items()}
+
+
+def _subject(decision: Decision) -> str:
+    """Return the Stripe id that a decision is about, empty for a row as such."""
+    match decision:
+        case MoneyMoved(payment=payment):
+            return payment.payment_ref
+        case EntitlementGranted(after=row) | EntitlementChanged(after=row):
+            return row.source
+        case EntitlementRevoked(before=row):
+            return row.source
+        case Noted(target_id=target):
+            return target
+        case _:
+            return ""
+
+
+def _change(entry: PageEntry, batch: BatchState, groups: Groups) -> ObservedChange:
+    observed = entry.prepared.observed
+    if entry.party is None:
+        return ObservedChange(observed=observed, known=entry.known, unchanged=True)
+    return ObservedChange(
+        observed=observed,
+        known=entry.known,
+        unchanged=False,
+        decisions=groups[entry.party][entry.prepared.id].decisions,
+        pending_fetches=_pending_fetches(batch.parties[entry.party], entry.prepared.facts),
+    )
 
 
 def _pending_fetches(party_state: PartyState, facts: Sequence[Fact]) -> tuple[FetchTarget, ...]:

@@ -184,7 +184,7 @@ class Ledger:
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``refuse`` is told what follows, and told again if the transaction is tried again; it may
+        ``refuse`` gets what follows, and gets it again if the transaction is tried again; it may
         raise because of it. ``then`` may write more in the same transaction, after that. Any
         exception means that nothing was written.
 

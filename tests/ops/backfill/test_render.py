@@ -104,7 +104,7 @@ def test_a_run_that_is_not_whole_says_what_to_do(
     assert report_document(report(**fields))["whole"] is False
 
 
-def test_what_was_left_out_is_told() -> None:
+def test_the_report_counts_what_was_left_out() -> None:
     (said,) = report(counts={"invoices": ListCount(left_out=2)}).history()
 
     assert said.startswith("2 objects from before --since were left out")

@@ -284,7 +284,7 @@ def test_mapped_customers_become_their_users(
     assert nobody
     assert first["accounts"][0]["links"]["made"] == len(nobody)
     assert second["accounts"][0]["links"]["made"] == 0
-    assert second["accounts"][0]["links"]["stood"] == len(nobody)
+    assert second["accounts"][0]["links"]["earlier"] == len(nobody)
     unknown = second["accounts"][0]["links"]["unknown"]
     assert [each["customer"] for each in unknown] == ["cus_elsewhere"]
     linked = adopting.scalars("SELECT user_id FROM customers WHERE user_id LIKE 'usr_%' ORDER BY 1")

@@ -563,6 +563,7 @@ class TestDraft:
     def fake(self, deployed: Callable[..., None]) -> Iterator[FakeApi]:
         with serving() as api:
             api.account.prices.append(StripePrice(price="price_1", product="prod_1", amount=100))
+            api.account.product_features["prod_1"] = ["signals"]
             deployed(STRIPE_API_KEY=KEY, STRIPE_API_BASE=api.url)
             yield api
 
@@ -573,6 +574,7 @@ class TestDraft:
 
         assert "1 plan drafted; decide where it says DECIDE" in said
         assert '"price_1", #' in draft.read_text()
+        assert '"signals" = true # DECIDE' in draft.read_text()
         paidup("plans", "check", str(draft))
 
     def test_a_file_is_never_overwritten(

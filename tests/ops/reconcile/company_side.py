@@ -171,8 +171,8 @@ class CompanySides:
 
 @contextmanager
 def company_sides(database: str, redis_url: str, **plan: Any) -> Iterator[CompanySides]:
-    """Make a company of twelve subscribers who have paid for six months."""
-    company = build_company(CompanyPlan(**({"subscribers": 12, "months": 6, "now": NOW} | plan)))
+    """Make a company of twelve subscribers who have paid for three months."""
+    company = build_company(CompanyPlan(**({"subscribers": 12, "months": 3, "now": NOW} | plan)))
     engine = engine_for(database, application_name="test", pool_size=12)
     plans = read_catalogue(company.document)
     catalogues.install_first(engine, plans, actor="test", reason="test")

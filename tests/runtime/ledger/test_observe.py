@@ -9,6 +9,7 @@ from sqlalchemy.exc import DataError
 from billing.fetching.record import FetchTarget
 from billing.ids import Realm
 from ops.samples.scenario import DAY
+from runtime.ledger.decisions import EntitlementGranted, MoneyMoved
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.observe import ObservedChange, ObservedObject
 from runtime.ledger.record import Ledger
@@ -97,6 +98,45 @@ class TestAnObjectThatIsNew:
 
         assert rows(engine, "SELECT DISTINCT party FROM memberships") == ["test:cus_1"]
         assert rows(engine, "SELECT user_id FROM payments") == ["usr_1"]
+
+
+class TestAPageOfOneCustomer:
+    def test_says_of_each_change_which_object_it_follows_from(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
+        given = [
+            seen(intent("pi_1", customer="cus_1")),
+            seen(subscription()),
+            seen(intent("pi_2", customer="cus_1")),
+            seen({**customer("cus_1"), "email": "ada@example.com"}),
+        ]
+
+        changes = observe(ledger, *given)
+
+        booked = "SELECT payment_ref, event_id FROM payment_events ORDER BY payment_ref"
+        assert rows(engine, booked) == [("pi_1", f"obs_pi_1_{NOW}"), ("pi_2", f"obs_pi_2_{NOW}")]
+        granted = "SELECT event_id FROM audit_logs WHERE action = 'entitlement.granted'"
+        assert rows(engine, granted) == [f"obs_sub_1_{NOW}"]
+        assert [changed(each) for each in changes] == [
+            {"payment"},
+            {"entitlement"},
+            {"payment"},
+            set(),
+        ]
+
+    def test_moves_what_waited_for_its_user_once(self, ledger: Ledger, engine: Engine) -> None:
+        payments = [seen(intent(f"pi_{number}", customer="cus_1")) for number in range(3)]
+
+        observe(ledger, *payments, seen(customer("cus_1", "usr_1")))
+
+        booked = rows(engine, "SELECT kind, user_id FROM payment_events")
+        assert booked == [("received", "usr_1")] * 3
+
+
+def changed(change: ObservedChange) -> set[str]:
+    """Return what an object changed that is audited."""
+    words = {MoneyMoved: "payment", EntitlementGranted: "entitlement"}
+    return {words[type(each)] for each in change.decisions if type(each) in words}
 
 
 class TestAnObjectThatIsKnown:
