@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "dead": "List, replay and discard dead letters.",
     "replay": "Replay events through the inbox.",
     "jobs": "List, approve and run bulk actions.",
+    "runs": "List and cancel backfills and reconciliations.",
     "rebuild": "Recompute rows from stored facts.",
     "reconcile": "Compare with Stripe, and repair.",
     "audit": "List the audit log.",

@@ -11,7 +11,7 @@ from models.tables import StripeRun
 from ops import connections
 from ops.commands.reconcile_runs import list_past, show_run
 from ops.reconcile.accounts import accounts_of
-from ops.reconcile.course import Wish
+from ops.reconcile.course import ComparisonRequest
 from ops.reconcile.differences import read_differences
 from ops.reconcile.render import EndedRun, in_order, print_ended
 from ops.reconcile.run import reconcile_account
@@ -24,7 +24,7 @@ from ops.terminal.output import json_option, limit_option
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.parent_watch import PARENT_VARIABLE, end_with_parent, take_parent
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.budget import rate_by_default
@@ -92,7 +92,7 @@ def reconcile(
         return _run_schedule(settings)
     if user and customer:
         raise click.UsageError("give --user or --customer, not both")
-    wish = Wish(
+    wish = ComparisonRequest(
         actor=actor,
         reason=require_reason(reason) if applies else reason,
         parts=_parts(part, is_of_one=bool(user or customer)),
@@ -110,17 +110,17 @@ def reconcile(
     return 0 if all(each.agrees for each in ended) else 1
 
 
-def _parts(named: str | None, *, is_of_one: bool) -> tuple[Part, ...]:
+def _parts(named: str | None, *, is_of_one: bool) -> tuple[ComparedPart, ...]:
     """Return the parts to compare; Stripe lists no events of one customer.
 
     Raises:
         UsageError: the events of one customer are wanted.
     """
-    if is_of_one and named in {Part.EVENTS, Part.UNDELIVERED}:
+    if is_of_one and named in {ComparedPart.EVENTS, ComparedPart.UNDELIVERED}:
         raise click.UsageError("--user and --customer compare objects: leave out the other option")
     if named is not None:
-        return (Part(named),)
-    return (Part.OBJECTS,) if is_of_one else (Part.EVENTS, Part.OBJECTS)
+        return (ComparedPart(named),)
+    return (ComparedPart.OBJECTS,) if is_of_one else (ComparedPart.EVENTS, ComparedPart.OBJECTS)
 
 
 def _run_schedule(settings: Settings) -> int:
@@ -132,7 +132,7 @@ def _run_schedule(settings: Settings) -> int:
 
 
 def _run(
-    servers: Servers, account: ApiAccount, wish: Wish, *, rate: float | None, limit: int
+    servers: Servers, account: ApiAccount, wish: ComparisonRequest, *, rate: float | None, limit: int
 ) -> EndedRun:
     printed: set[str] = set()
 

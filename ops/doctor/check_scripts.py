@@ -50,6 +50,7 @@ _NAMES: Final = (
     *("lost:accepts", "parked", "parked:fetch", "ready:fetch", "ready:live", "ready:replay"),
     *("resting", "settled", "settled:bodies", "settled:state", "signatures", "sizes", "sweeper"),
     *(f"service:{size}" for size in CLASSES),
+    *("stripe:accounts", "stripe:results", f"stripe:budget:{_OWNER}", f"stripe:sent:{_OWNER}"),
     *("unknown", "workers", "wrong_paths", f"claim:{_OWNER}", f"claim:{_FETCHER}"),
 )
 """Every key that the scripts may write, but for those of each event. A scan would take long."""
@@ -194,6 +195,10 @@ class InboxRehearsal:
         yield "fetch_health", self._lane.succeeded
         yield "fetch_leave", lambda: self._lane.leave(_FETCHER, hand_on=True)
         yield "fetch_wake", self._lane.wake
+        run = self._scripts.run
+        turn = (_OWNER, "/", "bulk", 1, 0, 1, "read")
+        yield "budget_take", partial(run, "budget_take", *turn)
+        yield "budget_note", partial(run, "budget_note", _OWNER, _OWNER, "limited", 1, "")
 
     def _steps_of_supervisor(self) -> Iterator[tuple[str, Callable[[], object]]]:
         inbox, recent = self._inbox, self._recent

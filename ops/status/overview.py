@@ -17,7 +17,7 @@ from ops import connections
 from ops.errors import CommandFailed
 from ops.queries.audit_history import database_now
 from ops.queries.events import count_unfetched
-from ops.queries.stripe_runs import RunProgress, runs_under_way
+from ops.queries.stripe_runs import StripeRunRow, runs_under_way
 from ops.queries.throughput import settled_since
 from runtime.data_loss.reports import Losses, read_losses
 from runtime.database.engine import UnusableDatabaseUrl
@@ -56,7 +56,7 @@ class DatabaseCounts:
     """Grants whose end was within the last day."""
     archive_updates: Sequence[UpdateProgress] = ()
     """Updates of archives that are under way, the oldest first."""
-    runs: Sequence[RunProgress] = ()
+    runs: Sequence[StripeRunRow] = ()
     """Backfills and reconciliations that have not ended, the oldest first."""
     behind_pooler: bool = False
     """A connection pooler stands between Paidup and PostgreSQL."""

@@ -1,14 +1,13 @@
 """Ask Stripe patiently: obey each pause, and try again what was not answered."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import next_request, observations_in, too_early
 from billing.fetching.record import ApiResponse, FetchPlan, FetchRecord
-from ops.stripe_runs.lists import EVERYTHING, FEATURES, Span, StripeList, page_request
-from ops.stripe_runs.pages import ListPage, read_page
+from ops.stripe_runs.lists import EVERYTHING, FEATURES, page_request
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import StripeApi
 from runtime.stripe_api.errors import ApiAway, ApiLimited
@@ -74,21 +73,6 @@ class PatientApi:
             self._pause(seconds)
             fetched = FetchRecord(targets=targets)
         return observations_in(fetched)
-
-    def pages(self, wanted: StripeList, span: Span = EVERYTHING) -> Iterator[ListPage]:
-        """Yield the pages of a short list, one after the other.
-
-        Raises:
-            ApiFailure: as ``ask`` does.
-            UnreadablePage: Stripe answers no list.
-        """
-        after: str | None = None
-        while True:
-            page = read_page(wanted, 0, self.ask(page_request(wanted, span, after=after)))
-            yield page
-            if not page.has_more:
-                return
-            after = str(page.objects[-1]["id"])
 
     def has_features(self) -> bool:
         """Return True if the account has any feature, so that customers may be entitled to some.

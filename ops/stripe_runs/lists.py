@@ -94,7 +94,7 @@ OBJECT_LISTS: Final = (
 """Every list of objects that the readers know, those first that others refer to."""
 
 OF_PAYMENT: Final = (REFUNDS, DISPUTES)
-"""The lists that take no customer, but ``payment_intent``."""
+"""The lists that take no customer, but ``payment_intent`` or ``charge``."""
 
 FEATURES: Final = StripeList(
     name="features",

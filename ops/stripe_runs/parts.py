@@ -33,8 +33,6 @@ class OpenParts:
         self._failed: set[Key] = set()
         self._settled = settled
         self._stopped = False
-        self.edge: int | None = None
-        """The newest second of the live edge, once that is read."""
 
     def own(self) -> Key | None:
         """Return a part to read, and wait for one if need be; None if nothing is left."""
@@ -105,11 +103,6 @@ class OpenParts:
         with self._changed:
             self._stored = self._to_store
 
-    def known(self) -> list[ListPart]:
-        """Return every part as far as it was taken to be stored."""
-        with self._changed:
-            return [self._as_taken(key, part) for key, part in self._read.items()]
-
     def _as_taken(self, key: Key, part: ListPart) -> ListPart:
         taken = self._taken[key]
         return replace(taken, span=Span(oldest=part.span.oldest, newest=taken.span.newest))
@@ -145,7 +138,6 @@ class OpenParts:
         waiting = [key for key, part in self._read.items() if part.waits]
         for key in waiting:
             part = self._read[key]
-            self.edge = self._settled
             nothing = part.span.oldest is not None and part.span.oldest > self._settled
             span = Span(oldest=part.span.oldest, newest=self._settled)
             opened = replace(part, span=span, waits=False, done=nothing)

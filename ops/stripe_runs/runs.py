@@ -17,12 +17,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, Row
 
 from billing.ids import Realm
-from models.tables import StripeRun
+from models.tables import AuditLog, StripeRun
 from ops.errors import CommandFailed
 from runtime.inbox.inbox import new_token
+from runtime.ledger.catalogues import OPERATOR
 from runtime.time_limits import STRIPE_RUN_LEASE_SECONDS
 
 LEASE: Final = timedelta(seconds=STRIPE_RUN_LEASE_SECONDS)
+
+SCHEDULE_ACTOR: Final = "paidup"
+"""The actor in the audit for what the schedule does by itself."""
 
 Kind = Literal["backfill", "reconcile"]
 End = Literal["done", "failed"]
@@ -36,8 +40,8 @@ class RunUnderWay(CommandFailed):
         host, process, _ = owner.split(":")
         super().__init__(
             f"run {run} is under way: process {process} on {host} works on it"
-            f" (last sign of life {beaten_at:%Y-%m-%d %H:%M:%S} UTC); `paidup status` shows how far"
-            " it is"
+            f" (last sign of life {beaten_at:%Y-%m-%d %H:%M:%S} UTC); `paidup runs list` shows how"
+            " far it is"
         )
 
 
@@ -48,7 +52,7 @@ class RunLost(CommandFailed):
         self.run = run
         super().__init__(
             f"run {run} was cancelled, or another process works on it: nothing more is stored;"
-            " `paidup status` shows the runs under way"
+            " `paidup runs list` shows its state"
         )
 
 
@@ -150,14 +154,29 @@ def begin(engine: Engine, wanted: RunRequest) -> OpenRun:
     )
 
 
-def cancel(engine: Engine, run: int, reason: str) -> bool:
-    """Cancel a run under way: its process stops at its next page; False if there is none."""
+def cancel(engine: Engine, run: int, reason: str, *, actor: str = SCHEDULE_ACTOR) -> bool:
+    """Cancel a run: its process stops at its next page; False if no such run goes on.
+
+    The audit names the person and the reason, in the same transaction.
+    """
     with engine.begin() as connection:
         cancelled = connection.execute(
             sa.update(StripeRun)
             .where(StripeRun.id == run, StripeRun.state == "running")
             .values(state="cancelled", state_reason=reason, ended_at=sa.func.now(), owner=None)
         )
+        if cancelled.rowcount:
+            connection.execute(
+                sa.insert(AuditLog).values(
+                    actor=actor,
+                    action="stripe_run.cancelled",
+                    outcome="done",
+                    origin=OPERATOR,
+                    target_type="stripe_run",
+                    target_id=str(run),
+                    reason=reason,
+                )
+            )
     return bool(cancelled.rowcount)
 
 

@@ -4,7 +4,7 @@
 are no processes that Prometheus scrapes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -66,12 +66,15 @@ class ApiRequests:
 
     def pause(self, account: str) -> ApiPause | None:
         """Return the pause of an account, given as its realm; None if there is none."""
-        now = self._now()
-        return self._pause(account, now)
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hmget(self._budget(account), ["paused_until", "reason"])
+            clock, found = pipe.execute()
+        return _pause(found, _seconds(clock))
 
     def usage(self) -> tuple[ApiUsage, ...]:
         """Return the usage of each account, by name; days are those of UTC."""
-        now = self._now()
+        now = _seconds(self._client.time())
         names: Any = self._client.smembers(f"{self._prefix}stripe:accounts")
         return tuple(self._usage(name.decode(), now) for name in sorted(names))
 
@@ -104,18 +107,22 @@ class ApiRequests:
             account=account,
             today=sent.get(today, 0),
             in_30_days=sum(number for day, number in sent.items() if today - day < ALLOCATION_DAYS),
-            pause=self._pause(account, now),
+            pause=self.pause(account),
         )
 
-    def _pause(self, account: str, now: float) -> ApiPause | None:
-        name = f"{self._prefix}stripe:budget:{account}"
-        found: Any = self._client.hmget(name, ["paused_until", "reason"])
-        until, reason = found
-        seconds = float(until or 0) / 1000 - now
-        if seconds <= 0:
-            return None
-        return ApiPause(seconds=seconds, limit=(reason or b"").decode(errors="replace"))
+    def _budget(self, account: str) -> str:
+        return f"{self._prefix}stripe:budget:{account}"
 
-    def _now(self) -> float:
-        seconds, microseconds = self._client.time()
-        return float(seconds) + float(microseconds) / 1_000_000
+
+def _pause(found: Sequence[bytes | None], now: float) -> ApiPause | None:
+    until, limit = found
+    seconds = float(until or 0) / 1000 - now
+    if seconds <= 0:
+        return None
+    return ApiPause(seconds=seconds, limit=(limit or b"").decode(errors="replace"))
+
+
+def _seconds(clock: tuple[int, int]) -> float:
+    """Return a time of Redis in seconds."""
+    seconds, microseconds = clock
+    return seconds + microseconds / 1_000_000

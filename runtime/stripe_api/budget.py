@@ -27,6 +27,7 @@ from runtime.stripe_api.errors import (
     ApiLimited,
     ApiRefused,
     BudgetAway,
+    RateReached,
 )
 from runtime.time_limits import BUDGET_WAIT_SECONDS
 
@@ -95,6 +96,7 @@ class RequestBudget:
 
         Raises:
             ApiLimited: Stripe answered 429 to any of our processes, and the pause is not over.
+            RateReached: an event or a person would wait for long.
             BudgetAway: Redis does not answer, and the caller sends many requests.
         """
         if self._shared is None:
@@ -116,7 +118,7 @@ class RequestBudget:
         if state == _LIMITED:
             raise ApiLimited(seconds, limit)
         if self._caller not in BULK and seconds > BUDGET_WAIT_SECONDS:
-            raise ApiLimited(seconds, "PAIDUP_STRIPE_REQUESTS_PER_SECOND")
+            raise RateReached(seconds)
         if seconds > 0:
             self._pause(seconds)
             # Stripe may have answered 429 to somebody meanwhile.

@@ -2,6 +2,7 @@
 
 ApiFailure
  ├── ApiLimited    429: nothing of ours asks until ``seconds`` are over
+ │    └── RateReached   nothing was sent: we would ask more often than we allow ourselves
  ├── ApiAway       no usable answer, or a 5xx: retry later
  ├── ApiForbidden  the key is wrong or may not read this: an operator has to act
  ├── ApiRefused    any other 4xx: a retry cannot succeed
@@ -33,6 +34,19 @@ class ApiLimited(ApiFailure):
         self.limit = limit
         which = f", {limit}" if limit else ""
         super().__init__(f"Stripe's API limits requests (429{which}): no request for {seconds:g} s")
+
+
+class RateReached(ApiLimited):
+    """Our own rate lets no request through for ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.limit = ""
+        ApiFailure.__init__(
+            self,
+            f"Paidup asks Stripe's API no more often than it may: no request for {seconds:.1f} s;"
+            " PAIDUP_STRIPE_REQUESTS_PER_SECOND sets the rate",
+        )
 
 
 class ApiAway(ApiFailure):

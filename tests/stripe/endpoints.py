@@ -67,7 +67,8 @@ def write_endpoint(account: AccountState, path: str, form: str, now: float) -> J
         **stated,
     )
     account.put(made)
-    return {**account.show(made, Shape.NEW), "secret": f"whsec_{made['id']}"}
+    secret = made["id"].removeprefix("we_").rjust(32, "0")
+    return {**account.show(made, Shape.NEW), "secret": f"whsec_{secret}"}
 
 
 def remove_endpoint(account: AccountState, path: str) -> Json:

@@ -47,8 +47,9 @@ def render_prices(prices: Iterable[StripePrice], shape: Shape) -> list[Json]:
 
 
 def render_features(account: AccountState) -> list[Json]:
-    """Return every feature that some customer of the account has, or had."""
-    lists = (keys for states in account.features.values() for _, keys in states)
+    """Return every feature that a customer of the account has, or had, or that a product has."""
+    lists = [keys for states in account.features.values() for _, keys in states]
+    lists += account.product_features.values()
     return [_feature(key) for key in sorted({key for keys in lists for key in keys})]
 
 

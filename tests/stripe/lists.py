@@ -16,7 +16,7 @@ from tests.stripe.goods import render_features, render_prices, render_products
 from tests.stripe.ordering import Ordered, Place
 from tests.stripe.queries import COLLECTIONS, Collection, ListQuery, read_list_query
 from tests.stripe.refusals import missing
-from tests.stripe.state import AccountState, Json, State, value_of
+from tests.stripe.state import AccountState, Json, State, links_of, value_of
 
 EVENTS_LAST_DAYS: Final = 30
 _ENDED: Final = frozenset({"canceled", "incomplete_expired"})
@@ -167,12 +167,7 @@ class _ListWalk:
         email = self.wanted.one("email")
         if email is not None and value_of(state, "email") != email:
             return False
-        family, first = self.collection.family, next(iter(self.wanted.links), None)
-        return all(
-            self.account.orders[(family, name, linked)].place_of(str(value_of(state, "id")))
-            for name, linked in self.wanted.links.items()
-            if name != first
-        )
+        return self.wanted.links.items() <= dict(links_of(state)).items()
 
 
 def _page(walk: _ListWalk) -> tuple[list[Place], bool]:

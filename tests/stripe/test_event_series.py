@@ -64,6 +64,12 @@ def test_each_of_a_million_is_found_by_its_id(
     assert [each["id"] for each in before["data"]] == [series.id_of(each) for each in newer]
 
 
+def test_a_list_begins_with_the_last_of_them(company: Company, series: EventSeries) -> None:
+    found = page(company, "&type=customer.updated")["data"]
+
+    assert found[0]["id"] == series.id_of(999_999)
+
+
 @pytest.mark.parametrize("event_id", ["evt_1", "evt_series1x1", "evt_series1x000000000001000000"])
 def test_another_id_is_none_of_its(series: EventSeries, event_id: str) -> None:
     assert series.place_of(event_id) is None

@@ -67,6 +67,7 @@ LISTS: Final = (
     "invoice_payments",
     "products",
     "prices",
+    "products/prod_pro/features",
     "entitlements/features",
     "webhook_endpoints",
 )
@@ -77,6 +78,7 @@ def company() -> Company:
     built = build_company(CompanyPlan(subscribers=150, months=4, now=NOW))
     endpoint = render_endpoint("we_1", "https://shop.example/webhooks", ["invoice.paid"])
     built.stripe.put(endpoint)
+    built.stripe.product_features["prod_pro"] = ["sso"]
     return built
 
 

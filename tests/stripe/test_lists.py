@@ -102,6 +102,10 @@ class TestPages:
         assert [each["id"] for each in page["data"]] == ["cus_12", "cus_11", "cus_10"]
         assert page["has_more"] is True
 
+    @pytest.mark.parametrize(("limit", "more"), [(24, True), (25, False), (26, False)])
+    def test_say_whether_more_follow(self, limit: int, more: object) -> None:
+        assert ask(self.account, f"/v1/customers?limit={limit}")["has_more"] is more
+
     def test_before_the_newest_is_nothing(self) -> None:
         page = ask(self.account, "/v1/customers?ending_before=cus_24")
 
@@ -158,6 +162,7 @@ def test_created_bounds_a_list(query: str, expected: list[int]) -> None:
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
+        ("/v1/customers", ["cus_1", "cus_2"]),
         ("/v1/subscriptions", ["sub_3", "sub_1"]),
         ("/v1/subscriptions?status=all", ["sub_4", "sub_3", "sub_2", "sub_1"]),
         ("/v1/subscriptions?status=canceled", ["sub_4", "sub_2"]),
@@ -166,6 +171,7 @@ def test_created_bounds_a_list(query: str, expected: list[int]) -> None:
         ("/v1/invoices?subscription=sub_1", ["in_1"]),
         ("/v1/invoices?subscription=sub_2&customer=cus_1&status=paid", []),
         ("/v1/invoices?subscription=sub_2&customer=cus_1", ["in_2"]),
+        ("/v1/invoices?subscription=sub_2&customer=cus_2", []),
         ("/v1/payment_intents?customer=cus_2", ["pi_2"]),
         ("/v1/charges?payment_intent=pi_1", ["ch_1"]),
         ("/v1/refunds?charge=ch_1", ["re_1"]),
@@ -273,11 +279,22 @@ class TestExpansion:
 
         assert [each["price"]["id"] for each in listed["line_items"]["data"]] == [LIFETIME.price]
 
-    @pytest.mark.parametrize(
-        "expand", ["payments", "data.nothing", "data.a.b.c.d", "data.payments.data"]
-    )
+    def test_goes_no_deeper_than_four_levels(self) -> None:
+        _, body = self.account.answer("/v1/payment_intents?expand[]=data.a.b.c.d")
+
+        assert body["error"]["message"].startswith("You cannot expand more than 4 levels")
+
+    @pytest.mark.parametrize("expand", ["payments", "data.nothing", "data.payments.data"])
     def test_of_what_cannot_be_expanded_is_refused(self, expand: str) -> None:
         assert refusal(self.account, f"/v1/invoices?expand[]={expand}")[2] == "expand"
+
+
+def test_a_deleted_customer_is_shown_as_deleted() -> None:
+    account = account_with(Customer(id="cus_3", created=NOW, deleted=True))
+
+    shown = ask(account, "/v1/customers/cus_3")
+
+    assert shown == {"id": "cus_3", "object": "customer", "deleted": True}
 
 
 class TestGoods:
@@ -293,6 +310,15 @@ class TestGoods:
         assert ids(self.account, "/v1/entitlements/active_entitlements?customer=cus_1") == [
             "ent_test_1_sso"
         ]
+
+    def test_have_the_features_of_products(self) -> None:
+        account = FakeStripeAccount(prices=[PRO], product_features={"prod_pro": ["sso", "audit"]})
+
+        found = ask(account, "/v1/products/prod_pro/features")["data"]
+
+        assert [each["entitlement_feature"]["lookup_key"] for each in found] == ["sso", "audit"]
+        assert ask(account, "/v1/products/prod_basic/features")["data"] == []
+        assert len(ids(account, "/v1/entitlements/features")) == 2
 
     def test_are_retrieved_one_by_one(self) -> None:
         assert ask(self.account, "/v1/prices/price_pro_m")["product"] == "prod_pro"

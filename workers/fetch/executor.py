@@ -23,7 +23,14 @@ from runtime.failures.classify import Infrastructure, Outdated, Permanent, Trans
 from runtime.inbox.entries import InboxEntry
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.observed import StoredFetches
-from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
+from runtime.stripe_api.errors import (
+    ApiAway,
+    ApiFailure,
+    ApiForbidden,
+    ApiLimited,
+    ApiRefused,
+    RateReached,
+)
 from runtime.telemetry import Metrics
 from runtime.time_limits import API_AWAY_SECONDS, API_FORBIDDEN_SECONDS, MAX_FETCH_SECONDS
 from workers.batches.decode import claim_history, read_delivery
@@ -175,6 +182,7 @@ class FetchExecutor:
 
 _RESULTS: Final[dict[type[ApiFailure], str]] = {
     ApiLimited: "limited",
+    RateReached: "limited",
     ApiAway: "away",
     ApiForbidden: "forbidden",
     ApiRefused: "refused",

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ops.console.pages.frame import Frame
 from ops.reconcile.agreement import words_of
 from ops.reconcile.differences import (
-    Difference,
+    FoundDifference,
     DifferenceClass,
     DifferenceState,
     read_differences,
@@ -38,7 +38,7 @@ class ShownRun:
 
     run: PastRun
     counts: Sequence[ClassCount]
-    differences: Sequence[Difference]
+    differences: Sequence[FoundDifference]
     more: int
     chosen: DifferenceClass | None
 
@@ -106,7 +106,7 @@ def _shown(connection: Connection, run: int, chosen: DifferenceClass | None) -> 
     )
 
 
-def _count(classed: DifferenceClass, every: Sequence[Difference]) -> ClassCount:
+def _count(classed: DifferenceClass, every: Sequence[FoundDifference]) -> ClassCount:
     states = [each.state for each in every if each.classed is classed]
     return ClassCount(
         classed=classed,

@@ -48,7 +48,9 @@ def test_a_run_that_nobody_works_on_says_how_it_goes_on(
     )
     begin(books.engine, wanted).release(books.engine)
 
-    assert "start the same command again" in " ".join(paidup("status").split())
+    assert "start the same command again, or `paidup runs cancel" in " ".join(
+        paidup("status").split()
+    )
 
 
 @pytest.mark.usefixtures("books")

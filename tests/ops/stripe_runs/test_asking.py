@@ -7,12 +7,11 @@ import pytest
 
 from billing.fetching.record import ApiResponse, FetchTarget, read_response
 from ops.stripe_runs.asking import PatientApi
-from ops.stripe_runs.lists import EVENTS
 from runtime.json_text import write_json
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiForbidden, ApiLimited, ApiRefused
 from runtime.time_limits import STRIPE_AGAIN_SECONDS
-from tests.ops.stripe_runs.walk_builders import NOW, OWN, ListedEvents, even
+from tests.ops.stripe_runs.walk_builders import NOW, OWN
 
 CUSTOMER = "/v1/customers/cus_1"
 
@@ -111,13 +110,3 @@ def test_an_account_may_have_no_features(features: list[dict[str, str]], *, expe
     api, _ = patient((NOW, {"object": "list", "data": features, "has_more": False}))
 
     assert api.has_features() == expected
-
-
-def test_a_short_list_is_read_page_by_page() -> None:
-    listed = ListedEvents(even(250))
-    api = PatientApi(listed, OWN, lambda _: None)  # type: ignore[arg-type]
-
-    pages = list(api.pages(EVENTS))
-
-    assert [len(page.objects) for page in pages] == [100, 100, 50]
-    assert api.sent == 3

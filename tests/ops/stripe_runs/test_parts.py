@@ -33,7 +33,6 @@ class WalkSimulation:
             ListPart(list="events", position=0, span=history),
             ListPart(list="events", position=1, span=edge, waits=True),
         )
-        self.edge = 0
         self.begin()
 
     def begin(self) -> None:
@@ -49,13 +48,7 @@ class WalkSimulation:
         while self.step():
             if deaths and self.chance.random() < 0.05:
                 deaths -= 1
-                self.note_edge()
                 self.begin()
-        self.note_edge()
-
-    def note_edge(self) -> None:
-        """Remember how far the live edge went, which only the process that read it knows."""
-        self.edge = self.parts.edge or self.edge
 
     def step(self) -> bool:
         """Let one of those who can do something do it; False if all is done."""
@@ -134,6 +127,5 @@ def test_each_object_of_a_growing_list_is_stored_once(
 
     simulation.run(deaths)
 
-    edge = simulation.edge
-    expected = {name for created, name in listed.objects if created <= edge}
+    expected = {name for created, name in listed.objects if created <= listed.read_until()}
     assert simulation.found == Counter(expected)

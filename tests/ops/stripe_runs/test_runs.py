@@ -104,6 +104,6 @@ def test_a_cancelled_run_stores_nothing_more(engine: Engine) -> None:
         "the wrong account",
         "cancelled",
     )
-    with engine.begin() as connection, pytest.raises(RunLost, match="paidup status"):
+    with engine.begin() as connection, pytest.raises(RunLost, match="paidup runs list"):
         run.beat(connection)
     assert not cancel(engine, run.id, "twice")

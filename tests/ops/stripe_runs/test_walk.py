@@ -93,10 +93,8 @@ def test_what_comes_while_the_list_is_read_is_read_at_its_end(engine: Engine) ->
 
     found = Counter(stored_ids(engine, walk))
 
-    until_then = walk.read_until
-    assert until_then is not None
-    assert until_then > NOW
-    assert found == Counter(name for at, name in listed.objects if at <= until_then)
+    assert listed.read_until() > NOW
+    assert found == Counter(name for at, name in listed.objects if at <= listed.read_until())
 
 
 def test_a_span_with_an_end_is_read_to_it_and_no_further(engine: Engine) -> None:

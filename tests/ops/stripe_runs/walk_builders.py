@@ -49,6 +49,11 @@ class ListedEvents:
         at = datetime.fromtimestamp(self.now, UTC)
         return read_response(request, 200, at, write_json(answer))
 
+    def read_until(self) -> int:
+        """Return the newest second that was asked for."""
+        ends = (parse_qs(urlsplit(request).query).get("created[lte]") for request in self.asked)
+        return max(int(end[0]) for end in ends if end)
+
     def page(self, request: str) -> dict[str, Any]:
         query = {name: each[0] for name, each in parse_qs(urlsplit(request).query).items()}
         found = sorted(self.objects, key=lambda each: each[0], reverse=True)

@@ -46,7 +46,11 @@ DOCUMENTS = {
     "plans diff": [],
     "plans draft": [],
     "rebuild": ["--all", "--dry-run"],
+    "reconcile": [],
+    "reconcile list": [],
+    "reconcile show": [],
     "replay": ["evt_1", "--reason", "tests"],
+    "runs list": [],
     "send": [],
     "status": [],
 }

@@ -15,7 +15,7 @@ from runtime.redis_client import make_redis
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.budget import Caller, RequestBudget, endpoint_of, rate_by_default
-from runtime.stripe_api.errors import ApiAway, ApiLimited, BudgetAway
+from runtime.stripe_api.errors import ApiAway, ApiLimited, BudgetAway, RateReached
 
 pytestmark = pytest.mark.servers
 
@@ -110,7 +110,7 @@ def test_events_that_need_more_than_the_rate_wait_as_the_lane_does(client: redis
     for _ in range(3):
         fetch.take(OWN, EVENTS)
 
-    with pytest.raises(ApiLimited) as caught:
+    with pytest.raises(RateReached) as caught:
         fetch.take(OWN, EVENTS)
 
     assert 5 < caught.value.seconds <= 1 / SLOW

@@ -134,6 +134,20 @@ def test_an_object_of_another_account_is_asked_for_in_its_name(
     assert fake.asked[0].headers.get(header) == value
 
 
+def test_a_change_at_stripe_is_sent_once_with_its_form(fake: FakeApi) -> None:
+    fake.body = b'{"id": "we_1"}'
+
+    answer = api_at(fake).send(
+        "/v1/webhook_endpoints/we_1", {"enabled_events": ["a", "b"], "disabled": False}, OWN
+    )
+
+    assert answer.body == {"id": "we_1"}
+    (asked,) = fake.asked
+    assert (asked.method, asked.path) == ("POST", "/v1/webhook_endpoints/we_1")
+    assert asked.body == "enabled_events[0]=a&enabled_events[1]=b&disabled=false"
+    assert asked.headers["Stripe-Version"] == API_VERSION
+
+
 @pytest.mark.parametrize(
     ("key", "header"), [(KEY, "Stripe-Account"), ("sk_org_live_1", "Stripe-Context")]
 )

@@ -23,6 +23,7 @@ from runtime.stripe_api.errors import (
     ApiForbidden,
     ApiLimited,
     ApiRefused,
+    RateReached,
 )
 from runtime.telemetry import FETCHES, build_metrics
 from runtime.time_limits import API_AWAY_SECONDS
@@ -229,6 +230,7 @@ class TestAnApiFailure:
         ("failure", "calls", "delay", "result"),
         [
             (ApiLimited(7.0), ("pause", 7.0), 7.0, "limited"),
+            (RateReached(7.0), ("pause", 7.0), 7.0, "limited"),
             (ApiForbidden("no"), ("pause", 60.0), 60.0, "forbidden"),
             (ApiAway("500"), ("failed", 0.0), API_AWAY_SECONDS, "away"),
         ],

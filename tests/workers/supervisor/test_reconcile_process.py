@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from models.tables import StripeRun
 from runtime.database.engine import engine_for
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from tests.workers.waiting import until
 from workers.supervisor.reconcile_process import RECONCILE_COMMAND, ReconcileProcess
@@ -45,7 +45,7 @@ class ReconcileSite:
             command=(sys.executable, "-c", WRITE_AND_WAIT, str(self.folder)),
         )
 
-    def run_now(self, part: Part, **given: Any) -> None:
+    def run_now(self, part: ComparedPart, **given: Any) -> None:
         said = {"parts": [part], "whole": True, "scheduled": True}
         values = {"kind": "reconcile", "realm": "test", "actor": "schedule", "state": "done"}
         with self.engine.begin() as connection:
@@ -95,7 +95,7 @@ def test_a_supervisor_that_does_not_lead_starts_nothing(site: ReconcileSite) -> 
 
 
 def test_nothing_is_started_while_every_loop_is_recent(site: ReconcileSite) -> None:
-    for part in Part:
+    for part in ComparedPart:
         site.run_now(part)
 
     site.process.start_if_due()
@@ -104,10 +104,10 @@ def test_nothing_is_started_while_every_loop_is_recent(site: ReconcileSite) -> N
 
 
 def test_a_run_that_was_killed_goes_on_at_once(site: ReconcileSite) -> None:
-    for part in Part:
+    for part in ComparedPart:
         site.run_now(part)
     beaten_at = sa.func.now() - timedelta(hours=1)
-    site.run_now(Part.EVENTS, state="running", owner="gone:1:x", heartbeat_at=beaten_at)
+    site.run_now(ComparedPart.EVENTS, state="running", owner="gone:1:x", heartbeat_at=beaten_at)
 
     site.process.start_if_due()
 
