@@ -24,6 +24,7 @@ from tests.ops.conftest import Paidup
 from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
 from tests.stripe.keys import RIGHTS, ApiKey
 from tests.stripe.server import KEY, FakeApi, serving
+from tests.stripe.state import moment
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -230,6 +231,30 @@ def test_one_account_can_be_read_alone(
 
     assert {each.headers.get("Stripe-Account") for each in adopting.api.asked} == {CONNECTED}
     assert adopting.scalars("SELECT DISTINCT realm FROM payments") == [f"test/{CONNECTED}"]
+
+
+def test_features_are_read_of_customers_with_a_running_subscription(
+    adopting: Adopting, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripe = adopting.company.stripe
+    _, listed = stripe.answer("/v1/subscriptions?status=all&limit=100")
+    ended = ("canceled", "incomplete_expired")
+    running = {each["customer"] for each in listed["data"] if each["status"] not in ended}
+    monkeypatch.setitem(stripe.features, min(running), [(moment(NOW), ["sso"])])
+
+    first = json.loads(paidup("backfill", "--json", *WHY))
+    asked = [path for path in adopting.api.paths() if "active_entitlements" in path]
+    second = json.loads(paidup("backfill", "--json", *WHY))
+
+    assert len(asked) == len(running)
+    assert first["accounts"][0]["lists"]["active_entitlements"]["new"] == 1
+    assert second["accounts"][0]["lists"]["active_entitlements"] == {
+        **first["accounts"][0]["lists"]["active_entitlements"],
+        "new": 0,
+        "unchanged": 1,
+    }
+    family = "entitlements.active_entitlement_summary"
+    assert adopting.count(f"api_observations WHERE family = '{family}'") == 1
 
 
 def test_an_account_that_is_not_listed_is_refused(adopting: Adopting, paidup: Paidup) -> None:
