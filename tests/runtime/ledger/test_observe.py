@@ -263,13 +263,26 @@ class TestAPreview:
     def test_returns_what_would_follow_and_writes_nothing(
         self, ledger: Ledger, engine: Engine
     ) -> None:
-        given = [seen(subscription()), seen(intent("pi_1", customer="cus_1"))]
+        given = [seen(subscription()), seen(intent("pi_1", customer="cus_2"))]
         before = contents(engine)
 
         previewed = ledger.preview_observed(given)
 
         assert contents(engine) == before
         assert previewed == ledger.observe(given, BY_ADA)
+
+    def test_says_what_each_object_of_a_payment_changes_after_those_before_it(
+        self, ledger: Ledger
+    ) -> None:
+        given = [seen(intent("pi_1")), seen(refunded("pi_1", 1000))]
+
+        paid, back = ledger.preview_observed(given)
+
+        moved = [
+            [each.amount_minor for each in change.decisions if isinstance(each, MoneyMoved)]
+            for change in (paid, back)
+        ]
+        assert moved == [[2999], [-1000]]
 
 
 class TestTheTransaction:
