@@ -42,6 +42,6 @@ def print_observation(observation: RecordedObservation, *, payload: bool) -> Non
 def _asking(observation: RecordedObservation) -> dict[str, str | None]:
     """Return the command that had it asked, the events for which it was asked, or both."""
     by, events = observation.seen.asked_by, ", ".join(observation.asked_for)
-    asked_by = {"asked by": by} if by else {}
-    asked_for = {"asked for": events or observation.seen.event_id}
-    return asked_by if by and not events else asked_by | asked_for
+    if by is None:
+        return {"asked for": events or observation.seen.event_id}
+    return {"asked by": by, "asked for": events} if events else {"asked by": by}

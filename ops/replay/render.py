@@ -40,7 +40,7 @@ class ObservedCounts(Protocol):
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """Why an observation was not recorded, by its id."""
+        """The reason why an observation was not recorded, by its id."""
 
 
 def print_replay(

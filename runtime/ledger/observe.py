@@ -2,7 +2,7 @@
 
     prepare  read each object into facts, and refuse what does not count here
     secure   lock every party they touch, as for events
-    decide   object by object in memory; what is known by an equal observation changes nothing
+    decide   each party once, with all that is new of it; what is known is left out
     write    the decisions, the audit, the facts and the observations with their exact bodies
 
 No event is made up: ``stripe_events`` gets no row, and the observation's id stands where an event's
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from sqlalchemy import Connection, text
 
@@ -21,18 +21,27 @@ from billing.facts import API_OBSERVATION, Fact, SubscriptionFields, is_observat
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import open_fetches
 from billing.fetching.record import FetchTarget
-from billing.ids import EventId, ObjectKey, PartyId, Realm
+from billing.ids import EventId, ObjectKey, PartyId, Realm, stripe_id_of
 from billing.readers.registry import read_unasked
 from billing.readers.search_terms import Term, terms_shown
 from billing.statuses import SUBSCRIPTION_ENDED
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
-from runtime.ledger.decisions import Decision
+from runtime.ledger.decisions import (
+    Decision,
+    EntitlementChanged,
+    EntitlementGranted,
+    EntitlementRevoked,
+    MoneyMoved,
+    Noted,
+    RowDeleted,
+    RowUpserted,
+)
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
-from runtime.ledger.locks import secure
+from runtime.ledger.locks import Secured, secure
 from runtime.ledger.observed import AskedFor, observation_of, store_observations
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Scope
@@ -110,6 +119,29 @@ class Stated(NamedTuple):
     leaves_archives: bool
 
 
+class FreshObject(NamedTuple):
+    """An object that states something new, its party, and the party that this is in the end."""
+
+    prepared: PreparedObject
+    assignment: PartyAssignment
+    end: PartyId
+
+
+class PageEntry(NamedTuple):
+    """An object of a page; ``fresh`` is None if it states nothing new.
+
+    ``known`` if something had stated the object before.
+    """
+
+    prepared: PreparedObject
+    known: bool
+    fresh: FreshObject | None
+
+
+Groups = Mapping[PartyId, Mapping[EventId, Stated]]
+"""The new objects of each party by id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedObjects:
     """Observed objects that are decided: a change for each, and what is to be written."""
@@ -149,10 +181,13 @@ def decide_observed(
     prepared: Sequence[PreparedObject],
     catalogues: CatalogueSource,
     request: ArchiveRequest,
+    *,
+    one_by_one: bool = False,
 ) -> DecidedObjects:
-    """Lock and load the parties of these objects, and decide what follows from them.
+    """Lock and load the parties of these objects, and decide what follows for each party.
 
-    The objects of one party are decided together, as what they show is true at once.
+    With ``one_by_one`` a party is projected after each object, which says what each one changes
+    after those before it, and takes as long for every one of them.
 
     Raises:
         ArchivesNeeded: they need more than was loaded; nothing was written.
@@ -165,23 +200,36 @@ def decide_observed(
     plans = catalogues.current(connection)
     needs = BatchNeeds([_needs(each) for each in speaking], plans, request, ())
     stored = load_past(connection, secured, needs)
-    known = KnownObjects(connection, stored, speaking)
+    page = _entries(objects, KnownObjects(connection, stored, speaking), secured)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
-    assignments = iter(secured.assignments)
-    groups: dict[PartyId | None, list[_Assigned]] = {}
-    for place, each in enumerate(objects):
-        assignment = next(assignments) if each.facts else None
-        party = None if assignment is None else assignment.party
-        end = None if party is None else secured.ends.get(party, party)
-        groups.setdefault(end, []).append(_Assigned(place, each, assignment))
-    changes: dict[int, ObservedChange] = {}
-    stated: list[Stated] = []
-    for group in groups.values():
-        stated += _decide_group(batch, known, group, changes)
+    fresh = [entry.fresh for entry in page if entry.fresh]
+    groups = _decided_one_by_one(batch, fresh) if one_by_one else _decided_together(batch, fresh)
     batch.refuse_lacking()
     batch.drop_unread()
-    in_order = tuple(changes[place] for place in range(len(objects)))
-    return DecidedObjects(changes=in_order, stated=tuple(stated), batch=batch, ends=secured.ends)
+    return DecidedObjects(
+        changes=tuple(_change(each, batch, groups) for each in page),
+        stated=tuple(each for group in groups.values() for each in group.values()),
+        batch=batch,
+        ends=secured.ends,
+    )
+
+
+def _entries(
+    objects: Iterable[PreparedObject], known: "KnownObjects", secured: Secured
+) -> list[PageEntry]:
+    """Return what is new on a page, and what was known before it or by what comes before."""
+    assignments = iter(secured.assignments)
+    page = []
+    for each in objects:
+        was_known = known.has(each)
+        assignment = next(assignments) if each.facts else None
+        if assignment is None or known.covers(each):
+            page.append(PageEntry(each, was_known, None))
+            continue
+        known.add(each)
+        end = secured.ends.get(assignment.party, assignment.party)
+        page.append(PageEntry(each, was_known, FreshObject(each, assignment, end)))
+    return page
 
 
 def _without_unknown(
@@ -282,52 +330,92 @@ def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
 
 
-class _Assigned(NamedTuple):
-    """An object with its place in the batch and its party, if it states something."""
-
-    place: int
-    prepared: PreparedObject
-    assignment: PartyAssignment | None
-
-
-def _decide_group(
-    batch: BatchState,
-    known: KnownObjects,
-    group: Sequence[_Assigned],
-    changes: dict[int, ObservedChange],
-) -> list[Stated]:
-    """Decide what follows from the objects of one party; the last one bears the decisions."""
-    news: list[tuple[_Assigned, PartyAssignment, bool]] = []
-    for each in group:
-        was_known = known.has(each.prepared)
-        if each.assignment is None or known.covers(each.prepared):
-            changes[each.place] = ObservedChange(
-                observed=each.prepared.observed, known=was_known, unchanged=True
-            )
-        else:
-            news.append((each, each.assignment, was_known))
-            known.add(each.prepared)
-    if not news:
-        return []
-    for _, assignment, _ in news:
+def _decided_one_by_one(batch: BatchState, fresh: Iterable[FreshObject]) -> Groups:
+    """Project a party after each of its objects."""
+    groups: dict[PartyId, dict[EventId, Stated]] = {}
+    for prepared, assignment, end in fresh:
         party_state = batch.party_for(assignment)
+        left = party_state.archives.left
+        decisions = batch.add_facts(party_state, prepared.facts)
+        leaves = party_state.archives.left > left
+        groups.setdefault(end, {})[prepared.id] = Stated(prepared, end, decisions, leaves)
+    return groups
+
+
+def _decided_together(batch: BatchState, fresh: Iterable[FreshObject]) -> Groups:
+    """Project a party once, after all of its objects."""
+    groups: dict[PartyId, list[PreparedObject]] = {}
+    for prepared, assignment, end in fresh:
+        batch.take_facts(batch.party_for(assignment), prepared.facts)
+        groups.setdefault(end, []).append(prepared)
+    return {party: _settle(batch, party, objects) for party, objects in groups.items()}
+
+
+def _settle(
+    batch: BatchState, party: PartyId, objects: Sequence[PreparedObject]
+) -> dict[EventId, Stated]:
+    party_state = batch.party_for(PartyAssignment(party=party, absorbed=()))
     left = party_state.archives.left
-    facts = [fact for each, _, _ in news for fact in each.prepared.facts]
-    decisions = batch.add_facts(party_state, facts)
+    decisions = batch.settle(party_state, [fact for each in objects for fact in each.facts])
     leaves = party_state.archives.left > left
-    stated = []
-    for each, assignment, was_known in news:
-        is_last = each is news[-1][0]
-        own = decisions if is_last else ()
-        changes[each.place] = ObservedChange(
-            observed=each.prepared.observed,
-            known=was_known,
-            unchanged=False,
-            decisions=own,
-            pending_fetches=_pending_fetches(party_state, each.prepared.facts),
-        )
-        stated.append(Stated(each.prepared, assignment.party, own, leaves and is_last))
-    return stated
+    last = objects[-1].id
+    attributed = attribute(decisions, objects)
+    return {
+        each.id: Stated(each, party, attributed[each.id], leaves and each.id == last)
+        for each in objects
+    }
+
+
+def attribute(
+    decisions: Iterable[Decision], objects: Sequence[PreparedObject]
+) -> Mapping[EventId, tuple[Decision, ...]]:
+    """Return the decisions about a party by the observation that each is about.
+
+    It is the newest observation of the payment or source in question, else one that names it, else
+    the last of the party.
+    """
+    named: dict[str, EventId] = {}
+    for each in objects:
+        named.update(dict.fromkeys(map(stripe_id_of, each.mentions), each.id))
+    for each in objects:
+        named.update((stripe_id_of(fact.object_key), each.id) for fact in each.facts)
+    found: dict[EventId, list[Decision]] = {each.id: [] for each in objects}
+    for decision in decisions:
+        found[named.get(_subject(decision), objects[-1].id)].append(decision)
+    return {name: tuple(some) for name, some in found.items()}
+
+
+def _subject(decision: Decision) -> str:
+    """Return the Stripe id that a decision is about: of rows, the second part of their key."""
+    match decision:
+        case MoneyMoved(payment=payment):
+            return payment.payment_ref
+        case EntitlementGranted(after=row) | EntitlementChanged(after=row):
+            return row.source
+        case EntitlementRevoked(before=row):
+            return row.source
+        case Noted(target_id=target):
+            return target
+        case RowUpserted(row=row):
+            return row.key[1]
+        case RowDeleted(key=key):
+            return key[1]
+        case _:
+            assert_never(decision)
+
+
+def _change(entry: PageEntry, batch: BatchState, groups: Groups) -> ObservedChange:
+    observed = entry.prepared.observed
+    if entry.fresh is None:
+        return ObservedChange(observed=observed, known=entry.known, unchanged=True)
+    end = entry.fresh.end
+    return ObservedChange(
+        observed=observed,
+        known=entry.known,
+        unchanged=False,
+        decisions=groups[end][entry.prepared.id].decisions,
+        pending_fetches=_pending_fetches(batch.parties[end], entry.prepared.facts),
+    )
 
 
 def _pending_fetches(party_state: PartyState, facts: Sequence[Fact]) -> tuple[FetchTarget, ...]:

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from ops.console.pages.frame import Frame
 from ops.reconcile.agreement import words_of
 from ops.reconcile.differences import (
-    Difference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     read_differences,
 )
 from ops.reconcile.past_runs import NoSuchRun, PastRun, list_runs, newest_agreement, read_run
@@ -38,7 +38,7 @@ class ShownRun:
 
     run: PastRun
     counts: Sequence[ClassCount]
-    differences: Sequence[Difference]
+    differences: Sequence[FoundDifference]
     more: int
     chosen: DifferenceClass | None
 
@@ -106,7 +106,7 @@ def _shown(connection: Connection, run: int, chosen: DifferenceClass | None) -> 
     )
 
 
-def _count(classed: DifferenceClass, every: Sequence[Difference]) -> ClassCount:
+def _count(classed: DifferenceClass, every: Sequence[FoundDifference]) -> ClassCount:
     states = [each.state for each in every if each.classed is classed]
     return ClassCount(
         classed=classed,

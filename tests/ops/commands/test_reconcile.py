@@ -19,13 +19,13 @@ WHY = ("--reason", "the endpoint was down", "--as", "ada")
 def sides(floor: OpsEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[BothSides]:
     """A deployment with a key, whose worker runs whenever the command waits."""
 
-    class WorkMeanwhile:
+    class WorkerMeanwhile:
         asked = False
 
         def pause(self, seconds: float) -> None:
             floor.work(seconds)
 
-    monkeypatch.setattr("ops.reconcile.servers.Interruption", WorkMeanwhile)
+    monkeypatch.setattr("ops.reconcile.servers.Interruption", WorkerMeanwhile)
     monkeypatch.setattr("ops.reconcile.objects.SECOND_LOOK_SECONDS", 0)
     with both_sides(floor) as sides:
         monkeypatch.setenv("STRIPE_API_KEY", sides.settings.stripe_api_key or "")

@@ -18,6 +18,7 @@ SCRIPT = ROOT / ".venv" / "bin" / "paidup"
 
 DOCUMENTS = {
     "audit list": [],
+    "backfill": ["--reason", "tests"],
     "changes": [],
     "compare": ["--sql", "SELECT 1"],
     "console sessions end": ["ada", "--reason", "tests"],
@@ -44,6 +45,7 @@ DOCUMENTS = {
     "plans apply": ["--reason", "tests"],
     "plans check": [],
     "plans diff": [],
+    "plans draft": [],
     "rebuild": ["--all", "--dry-run"],
     "reconcile": [],
     "reconcile list": [],

@@ -1,4 +1,4 @@
-"""What comparisons with Stripe found, on pages."""
+"""Comparisons with Stripe, as the console shows them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from models.tables import StripeRun
 from ops.console.pages.frame import Frame
 from ops.console.pages.reconcile import reconcile_pages
 from ops.reconcile.differences import (
-    Difference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     write_differences,
 )
 from tests.ops.console.pages.conftest import Pages
@@ -81,7 +81,7 @@ def differ(books: SeededDatabase, run: int, *names: str, **given: Any) -> None:
         **given,
     }
     with books.engine.begin() as connection:
-        write_differences(connection, run, [Difference(name=name, **values) for name in names])
+        write_differences(connection, run, [FoundDifference(name=name, **values) for name in names])
 
 
 def test_without_a_run_the_page_says_how_to_make_one(client: PageClient) -> None:

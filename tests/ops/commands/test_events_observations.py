@@ -1,4 +1,4 @@
-"""What Stripe's API showed for no event leaves with the events, and comes back."""
+"""Observations that no event asked for leave with the events, and come back."""
 
 import json
 from collections.abc import Callable, Iterator

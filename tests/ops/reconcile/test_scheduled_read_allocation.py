@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from billing.ids import Realm
-from ops.reconcile.course import Wish
+from ops.reconcile.course import ComparisonRequest
 from ops.reconcile.run import PARTS
-from runtime.reconciling import Loop, LoopRuns, Part, PastRuns, loops_due
+from runtime.reconciling import ComparedPart, Loop, LoopRuns, PastRuns, loops_due
 from tests.ops.reconcile.company_side import company_sides
 
 pytestmark = pytest.mark.servers
@@ -25,20 +25,22 @@ def test_a_quiet_account_is_asked_for_less_than_a_quarter_of_its_reads(
     with company_sides(database, redis_url, subscribers=12, months=3) as both:
         both.deliver()
         requests = {}
-        for part in Part:
+        for part in ComparedPart:
             before = len(both.stripe.asked)
-            course = both.course(Wish(actor="ada", reason=None, parts=(part,), scheduled=True))
+            course = both.course(
+                ComparisonRequest(actor="ada", reason=None, parts=(part,), scheduled=True)
+            )
             PARTS[part](course)
             requests[part] = len(both.stripe.asked) - before
 
     sent = sum(requests[part] * times for part, times in turns_of_a_month().items())
-    assert requests[Part.UNDELIVERED] == 1
+    assert requests[ComparedPart.UNDELIVERED] == 1
     assert sent < READS_A_MONTH / 4, requests
 
 
-def turns_of_a_month() -> Counter[Part]:
+def turns_of_a_month() -> Counter[ComparedPart]:
     """Return how often each part is due within 30 days, if each run ends at once."""
-    realm, turns, runs = Realm("live"), Counter[Part](), dict[Loop, LoopRuns]()
+    realm, turns, runs = Realm("live"), Counter[ComparedPart](), dict[Loop, LoopRuns]()
     begins = datetime(2026, 11, 1, tzinfo=UTC)
     for minute in range(30 * 24 * 60):
         now = begins + minute * LOOK
@@ -51,6 +53,6 @@ def turns_of_a_month() -> Counter[Part]:
 def test_the_turns_of_a_month_are_those_that_the_schedule_promises() -> None:
     turns = turns_of_a_month()
 
-    assert 1390 <= turns[Part.UNDELIVERED] <= 1440
-    assert turns[Part.EVENTS] == 31
-    assert turns[Part.OBJECTS] == 6
+    assert 1390 <= turns[ComparedPart.UNDELIVERED] <= 1440
+    assert turns[ComparedPart.EVENTS] == 31
+    assert turns[ComparedPart.OBJECTS] == 6

@@ -5,11 +5,11 @@ import pytest
 from bench.reconcile.fill import settle_series
 from ops.reconcile.agree import agree
 from ops.reconcile.agreement import Agreement
-from ops.reconcile.course import Wish
-from ops.reconcile.differences import Difference, read_differences
+from ops.reconcile.course import ComparisonRequest
+from ops.reconcile.differences import FoundDifference, read_differences
 from ops.reconcile.objects import scope_of
 from ops.reconcile.run import PARTS
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from tests.ops.ops_env import worker_of
 from tests.ops.reconcile.company_side import CompanySides, company_sides
 from tests.stripe.event_series import add_series
@@ -23,11 +23,13 @@ EIGHT = (
 )
 
 
-def reconcile(both: CompanySides) -> tuple[Agreement, list[Difference]]:
+def reconcile(both: CompanySides) -> tuple[Agreement, list[FoundDifference]]:
     """Compare everything and repair it, as one run."""
-    wish = Wish(actor="ada", reason="a test", applies_events=True, applies_objects=True)
+    wish = ComparisonRequest(
+        actor="ada", reason="a test", applies_events=True, applies_objects=True
+    )
     course = both.course(wish)
-    compared = {part: PARTS[part](course) for part in (Part.EVENTS, Part.OBJECTS)}
+    compared = {part: PARTS[part](course) for part in (ComparedPart.EVENTS, ComparedPart.OBJECTS)}
     with both.engine.begin() as connection:
         statement = agree(connection, course, scope_of(course), compared)
         course.run.end(connection, "done", None, statement.document())
