@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from sqlalchemy import Connection, text
 
@@ -35,11 +35,13 @@ from runtime.ledger.decisions import (
     EntitlementRevoked,
     MoneyMoved,
     Noted,
+    RowDeleted,
+    RowUpserted,
 )
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
-from runtime.ledger.locks import secure
+from runtime.ledger.locks import Secured, secure
 from runtime.ledger.observed import AskedFor, observation_of, store_observations
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Scope
@@ -117,18 +119,27 @@ class Stated(NamedTuple):
     leaves_archives: bool
 
 
+class FreshObject(NamedTuple):
+    """An object that states something new, its party, and the party that this is in the end."""
+
+    prepared: PreparedObject
+    assignment: PartyAssignment
+    end: PartyId
+
+
 class PageEntry(NamedTuple):
-    """An object of a page; ``party`` is None if it states nothing new, else its party in the end.
+    """An object of a page; ``fresh`` is None if it states nothing new.
 
     ``known`` if something had stated the object before.
     """
 
     prepared: PreparedObject
     known: bool
-    party: PartyId | None
+    fresh: FreshObject | None
 
 
 Groups = Mapping[PartyId, Mapping[EventId, Stated]]
+"""The new objects of each party by id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +181,13 @@ def decide_observed(
     prepared: Sequence[PreparedObject],
     catalogues: CatalogueSource,
     request: ArchiveRequest,
+    *,
+    one_by_one: bool = False,
 ) -> DecidedObjects:
     """Lock and load the parties of these objects, and decide what follows for each party.
+
+    With ``one_by_one`` a party is projected after each object, which says what each one changes
+    after those before it, and takes as long for every one of them.
 
     Raises:
         ArchivesNeeded: they need more than was loaded; nothing was written.
@@ -184,21 +200,10 @@ def decide_observed(
     plans = catalogues.current(connection)
     needs = BatchNeeds([_needs(each) for each in speaking], plans, request, ())
     stored = load_past(connection, secured, needs)
-    known = KnownObjects(connection, stored, speaking)
+    page = _entries(objects, KnownObjects(connection, stored, speaking), secured)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
-    assignments = iter(secured.assignments)
-    page = []
-    for each in objects:
-        was_known = known.has(each)
-        assignment = next(assignments) if each.facts else None
-        if assignment is None or known.covers(each):
-            page.append(PageEntry(each, was_known, None))
-            continue
-        batch.take_facts(batch.party_for(assignment), each.facts)
-        known.add(each)
-        end = secured.ends.get(assignment.party, assignment.party)
-        page.append(PageEntry(each, was_known, end))
-    groups = _settled(batch, page)
+    fresh = [entry.fresh for entry in page if entry.fresh]
+    groups = _decided_one_by_one(batch, fresh) if one_by_one else _decided_together(batch, fresh)
     batch.refuse_lacking()
     batch.drop_unread()
     return DecidedObjects(
@@ -207,6 +212,24 @@ def decide_observed(
         batch=batch,
         ends=secured.ends,
     )
+
+
+def _entries(
+    objects: Iterable[PreparedObject], known: "KnownObjects", secured: Secured
+) -> list[PageEntry]:
+    """Return what is new on a page, and what was known before it or by what comes before."""
+    assignments = iter(secured.assignments)
+    page = []
+    for each in objects:
+        was_known = known.has(each)
+        assignment = next(assignments) if each.facts else None
+        if assignment is None or known.covers(each):
+            page.append(PageEntry(each, was_known, None))
+            continue
+        known.add(each)
+        end = secured.ends.get(assignment.party, assignment.party)
+        page.append(PageEntry(each, was_known, FreshObject(each, assignment, end)))
+    return page
 
 
 def _without_unknown(
@@ -307,12 +330,24 @@ def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
 
 
-def _settled(batch: BatchState, page: Iterable[PageEntry]) -> Groups:
-    """Project each party of a page once, and return what each new object of it states."""
+def _decided_one_by_one(batch: BatchState, fresh: Iterable[FreshObject]) -> Groups:
+    """Project a party after each of its objects."""
+    groups: dict[PartyId, dict[EventId, Stated]] = {}
+    for prepared, assignment, end in fresh:
+        party_state = batch.party_for(assignment)
+        left = party_state.archives.left
+        decisions = batch.add_facts(party_state, prepared.facts)
+        leaves = party_state.archives.left > left
+        groups.setdefault(end, {})[prepared.id] = Stated(prepared, end, decisions, leaves)
+    return groups
+
+
+def _decided_together(batch: BatchState, fresh: Iterable[FreshObject]) -> Groups:
+    """Project a party once, after all of its objects."""
     groups: dict[PartyId, list[PreparedObject]] = {}
-    for entry in page:
-        if entry.party is not None:
-            groups.setdefault(entry.party, []).append(entry.prepared)
+    for prepared, assignment, end in fresh:
+        batch.take_facts(batch.party_for(assignment), prepared.facts)
+        groups.setdefault(end, []).append(prepared)
     return {party: _settle(batch, party, objects) for party, objects in groups.items()}
 
 
@@ -351,7 +386,7 @@ def attribute(
 
 
 def _subject(decision: Decision) -> str:
-    """Return the Stripe id that a decision is about, empty for a row as such."""
+    """Return the Stripe id that a decision is about: of rows, the second part of their key."""
     match decision:
         case MoneyMoved(payment=payment):
             return payment.payment_ref
@@ -361,20 +396,25 @@ def _subject(decision: Decision) -> str:
             return row.source
         case Noted(target_id=target):
             return target
+        case RowUpserted(row=row):
+            return row.key[1]
+        case RowDeleted(key=key):
+            return key[1]
         case _:
-            return ""
+            assert_never(decision)
 
 
 def _change(entry: PageEntry, batch: BatchState, groups: Groups) -> ObservedChange:
     observed = entry.prepared.observed
-    if entry.party is None:
+    if entry.fresh is None:
         return ObservedChange(observed=observed, known=entry.known, unchanged=True)
+    end = entry.fresh.end
     return ObservedChange(
         observed=observed,
         known=entry.known,
         unchanged=False,
-        decisions=groups[entry.party][entry.prepared.id].decisions,
-        pending_fetches=_pending_fetches(batch.parties[entry.party], entry.prepared.facts),
+        decisions=groups[end][entry.prepared.id].decisions,
+        pending_fetches=_pending_fetches(batch.parties[end], entry.prepared.facts),
     )
 
 

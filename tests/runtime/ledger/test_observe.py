@@ -1,5 +1,6 @@
 """Record objects that Stripe's API showed for no event, as a backfill and a reconciliation do."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from runtime.ledger.decisions import EntitlementGranted, MoneyMoved
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.observe import ObservedChange, ObservedObject
 from runtime.ledger.record import Ledger
+from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
     NOW,
     contents,
@@ -263,13 +265,26 @@ class TestAPreview:
     def test_returns_what_would_follow_and_writes_nothing(
         self, ledger: Ledger, engine: Engine
     ) -> None:
-        given = [seen(subscription()), seen(intent("pi_1", customer="cus_1"))]
+        given = [seen(subscription()), seen(intent("pi_1", customer="cus_2"))]
         before = contents(engine)
 
         previewed = ledger.preview_observed(given)
 
         assert contents(engine) == before
         assert previewed == ledger.observe(given, BY_ADA)
+
+    def test_says_what_each_object_of_a_payment_changes_after_those_before_it(
+        self, ledger: Ledger
+    ) -> None:
+        given = [seen(intent("pi_1")), seen(refunded("pi_1", 1000))]
+
+        paid, back = ledger.preview_observed(given)
+
+        moved = [
+            [each.amount_minor for each in change.decisions if isinstance(each, MoneyMoved)]
+            for change in (paid, back)
+        ]
+        assert moved == [[2999], [-1000]]
 
 
 class TestTheTransaction:
@@ -291,6 +306,32 @@ class TestTheTransaction:
             ledger.observe([seen(subscription())], BY_ADA, fail)
 
         assert contents(engine) == before
+
+
+def test_pages_and_events_of_the_same_customers_at_once_leave_what_one_after_the_other_would(
+    ledger: Ledger, engine: Engine
+) -> None:
+    customers = [f"cus_{number}" for number in range(12)]
+    page = [
+        seen(subscription(id=f"sub_of_{each}", customer=each, metadata={"user_id": f"usr_{each}"}))
+        for each in customers
+    ]
+    paid = [
+        delivery(event("payment_intent.succeeded", intent(f"pi_of_{each}", customer=each)))
+        for each in customers
+    ]
+
+    with ThreadPoolExecutor() as pool:
+        pages = [pool.submit(observe, ledger_on(engine), *page[::way]) for way in (1, -1, 1)]
+        events = [pool.submit(ledger_on(engine).record, paid[::-1]) for _ in range(2)]
+    changes = [each for found in pages for each in found.result()]
+    settled = [each for found in events for each in found.result()]
+
+    assert len([each for each in changes if not each.unchanged]) == len(customers)
+    assert len([each for each in settled if not each.hit]) == len(customers)
+    assert sorted(active(engine)) == [(f"usr_{each}", "premium") for each in sorted(customers)]
+    users = rows(engine, "SELECT user_id FROM payments ORDER BY user_id")
+    assert users == [f"usr_{each}" for each in sorted(customers)]
 
 
 @pytest.mark.parametrize("realm", ["live", "live/acct_1", "test/acct_2"])
