@@ -1,7 +1,7 @@
 """Count deliveries that match no secret, and report them to Redis for ``doctor`` and ``status``."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 _MATCHED_SECONDS: Final = 60.0
@@ -10,8 +10,8 @@ _MATCHED_SECONDS: Final = 60.0
 class SignatureCounts(Protocol):
     """The record in Redis."""
 
-    def add(self, *, mismatched: int, matched: bool) -> None:
-        """Add deliveries that matched no secret, and whether another one matched."""
+    def add(self, *, mismatched: int, matched: Collection[str]) -> None:
+        """Add deliveries that matched no secret, and the secrets that others matched."""
         ...
 
 
@@ -23,7 +23,7 @@ class SignatureCounter:
         self._clock = clock
         self._lock = threading.Lock()
         self._mismatched = 0
-        self._matched = False
+        self._matched: set[str] = set()
         self._report_match_at = 0.0
 
     def mismatch(self) -> None:
@@ -31,9 +31,9 @@ class SignatureCounter:
         with self._lock:
             self._mismatched += 1
 
-    def match(self) -> None:
-        """Note that a delivery matched; cheap, because every accepted one calls it."""
-        self._matched = True
+    def match(self, fingerprint: str) -> None:
+        """Note that a delivery matched a secret; cheap, because every accepted one calls it."""
+        self._matched.add(fingerprint)
 
     def report(self, record: SignatureCounts) -> None:
         """Write what is new into Redis; a match at most once a minute, or after a mismatch.
@@ -42,10 +42,10 @@ class SignatureCounter:
             RedisError: Redis did not take it; the next call tries again.
         """
         with self._lock:
-            mismatched, matched = self._mismatched, self._matched
+            mismatched, matched = self._mismatched, frozenset(self._matched)
             if not mismatched and not (matched and self._clock() >= self._report_match_at):
                 return
-            self._mismatched, self._matched = 0, False
+            self._mismatched, self._matched = 0, set()
         try:
             record.add(mismatched=mismatched, matched=matched)
         except BaseException:

@@ -87,9 +87,9 @@ class Webhook:
         self._log_throttle = LogThrottle(_LOG_LINES_A_SECOND)
         self._declines = _declines(metrics)
         last_used = metrics.webhook_secret_last_used
+        self._fingerprints = {each: secret_fingerprint(each) for each in settings.webhook_secrets}
         self._last_used = {
-            secret: last_used.labels(secret_fingerprint(secret))
-            for secret in settings.webhook_secrets
+            secret: last_used.labels(name) for secret, name in self._fingerprints.items()
         }
 
     def receive(self, environ: WSGIEnvironment) -> WsgiResponse:
@@ -128,7 +128,7 @@ class Webhook:
             if isinstance(refused, signature.SignatureMismatch):
                 self._signatures.mismatch()
             raise DeliveryDeclined(problem, str(refused)) from None
-        self._signatures.match()
+        self._signatures.match(self._fingerprints[secret])
         return Signed(body=body, secret=secret, at=now)
 
     def _parse(self, signed: Signed) -> Envelope:

@@ -9,6 +9,8 @@ down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
+oldest_release = "the oldest release that may run on this schema"
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

@@ -29,6 +29,7 @@ from models.projected import (
     StoredSubscription,
     UserEntitlement,
 )
+from models.schema_release import SchemaRelease
 from models.search_terms import SearchTerm
 from models.statements import StoredStatement
 from models.stripe_runs import (
@@ -117,6 +118,7 @@ __all__ = [
     "Party",
     "PaymentEvent",
     "ReconciledDay",
+    "SchemaRelease",
     "SearchTerm",
     "StoredCatalogue",
     "StoredCustomer",

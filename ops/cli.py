@@ -46,6 +46,8 @@ COMMANDS: Mapping[str, str] = {
     "rebuild": "Recompute rows from stored facts.",
     "reconcile": "Compare with Stripe, and repair.",
     "audit": "List the audit log.",
+    "compare": "Compare with what your application grants.",
+    "export": "Write access, payments and audit.",
     "doctor": "Find problems of this deployment.",
 }
 

@@ -97,14 +97,14 @@ def open_api(settings: Settings, *, caller: "Caller") -> Iterator["StripeApi"]:
     from runtime.stripe_api.budget import RequestBudget  # noqa: PLC0415
     from runtime.stripe_api.client import make_api  # noqa: PLC0415
 
-    if settings.redis_url is None:
-        yield make_api(settings, budget=RequestBudget(None, settings, caller=caller))
-        return
-    client = make_redis(settings, timeout=COMMAND_REDIS_SECONDS)
+    client = make_redis(settings, timeout=COMMAND_REDIS_SECONDS) if settings.redis_url else None
+    api = make_api(settings, RequestBudget(client, settings, caller=caller))
     try:
-        yield make_api(settings, budget=RequestBudget(client, settings, caller=caller))
+        yield api
     finally:
-        client.close()
+        api.close()
+        if client is not None:
+            client.close()
 
 
 def _refuse_cluster(client: redis.Redis) -> None:

@@ -37,6 +37,7 @@ SERVERS_OF_ERRORS = {
     ("runtime.database.pooler", "PoolerBetween"): None,
     ("runtime.plans_file", "PlansMissing"): None,
     ("runtime.schema", "OlderCheckoutSchema"): None,
+    ("runtime.schema", "NewerReleaseNeeded"): None,
     ("runtime.ledger.errors", "LedgerError"): None,
     ("runtime.idempotency", "IdempotencyError"): None,
     ("runtime.stripe_api.errors", "ApiFailure"): None,

@@ -332,7 +332,7 @@ def grant_reading(connection: Connection, role: str) -> bool:
 
 def rights_on(name: str) -> tuple[str, ...]:
     """Return the rights that the services need on a table or view, and have no more than."""
-    if name in {*VIEWS, "alembic_version"}:
+    if name in {*VIEWS, "alembic_version", "schema_release"}:
         return ("SELECT",)
     if name in APPEND_ONLY:
         return ("SELECT", "INSERT")

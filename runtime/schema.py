@@ -1,11 +1,16 @@
-"""The schema: upgrade it, downgrade it, and compare it with the one this release needs.
+"""The schema: upgrade it, downgrade it, and tell whether this release may run on it.
 
 There is no alembic.ini: the configuration is made here, so ``paidup migrate`` works from any
 folder. Two processes that migrate at once wait for each other.
+
+Each migration names the oldest release that may run on its schema, and ``schema_release`` holds
+that name. A release meets a schema newer than its own while others are replaced, or when it is put
+back: it goes on if the schema allows it, and touches nothing otherwise.
 """
 
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -13,40 +18,55 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from models.tables import metadata
+from paidup import __version__
 from runtime.database.deadline import without_deadline
 from runtime.roles import grant_all
 
-_FIRST_REVISION = "0001"
-
-_FOLDED_REVISIONS = frozenset({"0002", "0003"})
-"""Revisions that were folded into ``0001`` before the first release."""
-
 MIGRATION_LOCK = 0x7061_6964_7570  # "paidup"
+
+NO_SCHEMA: Final = "the database has no Paidup schema; run `paidup migrate`"
 
 
 class OlderCheckoutSchema(Exception):
-    """An older checkout of Paidup made the schema; no migration leads from there to this one."""
+    """A checkout from before the first release made the schema; no migration leads from there."""
 
     def __init__(self, revision: str) -> None:
         super().__init__(
-            f"the schema (revision {revision}) was made by an older checkout of Paidup:"
+            f"the schema (revision {revision}) was made by a checkout of Paidup from before 0.1.0:"
             " with that checkout empty the inbox, resolve all dead letters and run"
             " `paidup events export`; then, with this one, run `paidup migrate` on a new database"
             " and import the exported file by `paidup replay --from FILE --reason WHY`"
         )
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
-    return config
+class NewerReleaseNeeded(Exception):
+    """The schema names an oldest release, and this one is older."""
+
+    def __init__(self, revision: str, oldest_release: str) -> None:
+        super().__init__(
+            f"the schema (revision {revision}) needs Paidup {oldest_release} or newer, and this is"
+            f" {__version__}: start that release"
+        )
+
+
+def misfit(revision: str | None, oldest_release: str | None) -> str | None:
+    """Return why this release may not run on a schema and what to do; None if it may.
+
+    ``oldest_release`` is None in a database from before the first release.
+    """
+    if revision is None:
+        return NO_SCHEMA
+    if refused := _refusal(revision, oldest_release):
+        return str(refused)
+    if revision != head() and not _is_newer(revision):
+        return f"the schema is at {revision}, this release needs {head()}; run `paidup migrate`"
+    return None
 
 
 @cache
 def head() -> str:
-    """Return the revision this release needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    """Return the revision of this release's own schema."""
+    revision = _scripts().get_current_head()
     assert revision is not None, "the migrations are not installed"  # noqa: S101 - packaging
     return revision
 
@@ -56,63 +76,106 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
+def upgrade(engine: Engine, revision: str = "head") -> bool:
     """Bring the schema to this release in one transaction, and grant each role its rights.
 
+    Return False and change nothing if the schema is a newer release's on which this one may run.
+
     Raises:
-        OlderCheckoutSchema: an older checkout made the schema; nothing was changed.
+        OlderCheckoutSchema: a checkout from before the first release made the schema.
+        NewerReleaseNeeded: this release may not run on the schema.
     """
     with engine.begin() as connection, without_deadline(connection):
         config = _locked(connection)
-        at = current_revision(connection)
-        if at is not None and _made_by_older_checkout(connection, at):
-            raise OlderCheckoutSchema(at)
+        if (at := current_revision(connection)) is not None:
+            if refused := _refusal(at, _oldest_release(connection)):
+                raise refused
+            if _is_newer(at):
+                return False
         command.upgrade(config, revision)
+        _name_oldest_release(connection)
         grant_all(connection)
+        return True
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Remove the schema and its rows; for tests and for a release that is withdrawn."""
     with engine.begin() as connection, without_deadline(connection):
         command.downgrade(_locked(connection), revision)
+        _name_oldest_release(connection)
 
 
 def problem(engine: Engine) -> str | None:
-    """Return what is wrong with the schema and what to do, in one sentence; None if it fits."""
+    """Return why this release may not run on the schema and what to do; None if it may."""
     with engine.connect() as connection:
-        at = current_revision(connection)
-        if at is None:
-            return "the database has no Paidup schema; run `paidup migrate`"
-        if _made_by_older_checkout(connection, at):
-            return str(OlderCheckoutSchema(at))
-    if at == head():
+        revision = current_revision(connection)
+        return misfit(revision, revision and _oldest_release(connection))
+
+
+def reason_to_refuse(connection: Connection) -> str | None:
+    """Return why no migration by this release makes the schema fit; None if one could."""
+    revision = current_revision(connection)
+    refused = revision and _refusal(revision, _oldest_release(connection))
+    return str(refused) if refused else None
+
+
+def described(engine: Engine) -> str:
+    """Return the revision that the database is at, and say so if a newer release made it."""
+    with engine.connect() as connection:
+        revision = current_revision(connection) or "nothing"
+    if _is_newer(revision):
+        return f"at {revision}, of a newer release, on which {__version__} may run"
+    return f"at {revision}"
+
+
+def _refusal(
+    revision: str, oldest_release: str | None
+) -> OlderCheckoutSchema | NewerReleaseNeeded | None:
+    if oldest_release is None:
+        return OlderCheckoutSchema(revision)
+    if _numbers(oldest_release) > _numbers(__version__):
+        return NewerReleaseNeeded(revision, oldest_release)
+    return None
+
+
+def _is_newer(revision: str) -> bool:
+    """Return True if a newer release made the schema: no migration of this one leads there."""
+    return revision not in _known()
+
+
+def _oldest_release(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('schema_release')")) is None:
         return None
-    if at in {script.revision for script in _scripts().walk_revisions()}:
-        return f"the schema is at {at}, this release needs {head()}; run `paidup migrate`"
-    return f"the schema is at {at}, which this release does not know; run a newer release"
+    return str(connection.scalar(text("SELECT oldest_release FROM schema_release")))
 
 
-_COLUMNS = text(
-    "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
-    " WHERE pg_table_is_visible(attrelid) AND relname = ANY(:tables)"
-    " AND attnum > 0 AND NOT attisdropped"
-)
+def _name_oldest_release(connection: Connection) -> None:
+    """Write the release that the migration of the present revision names."""
+    if (revision := current_revision(connection)) is None:
+        return
+    named = _scripts().get_revision(revision).module.oldest_release
+    connection.execute(text("UPDATE schema_release SET oldest_release = :named"), {"named": named})
 
 
-def _made_by_older_checkout(connection: Connection, revision: str) -> bool:
-    if revision in _FOLDED_REVISIONS:
-        return True
-    # Until 0.1.0 the one revision is edited in place, so only its columns tell an older one.
-    if revision != _FIRST_REVISION:
-        return False
-    rows = connection.execute(_COLUMNS, {"tables": list(metadata.tables)})
-    present = {(table, column) for table, column in rows}
-    needed = {(table.name, column.name) for table in metadata.sorted_tables for column in table.c}
-    return not needed <= present
+@cache
+def _numbers(release: str) -> tuple[int, ...]:
+    """Return what orders releases: 0.10.0 is newer than 0.9.0."""
+    return tuple(map(int, release.split(".")))
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(script.revision for script in _scripts().walk_revisions())
 
 
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    return config
 
 
 def _locked(connection: Connection) -> Config:

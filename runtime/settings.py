@@ -63,6 +63,7 @@ class Settings:
     stripe_api_base: str | None
     database_url: str | None = field(repr=False)
     owner_database_url: str | None = field(repr=False)
+    application_database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
     broker_url: str | None = field(repr=False)
     plans_path: Path
@@ -97,6 +98,7 @@ class Settings:
     oidc_roles: tuple[RoleRule, ...]
     log_level: str
     webhook_path: str
+    public_url: str | None
     approval_above: int | None
     doubts: tuple[str, ...] = ()
     """Sentences about values that are accepted and probably wrong; each names its variable."""
@@ -378,6 +380,15 @@ VARIABLES: tuple[Variable, ...] = (
         " straight to the server, never through a pooler. Default: `DATABASE_URL`.",
     ),
     Variable(
+        name="PAIDUP_APPLICATION_DATABASE_URL",
+        attribute="application_database_url",
+        parse=_url(*_DATABASE_SCHEMES),
+        default=None,
+        secret=True,
+        help="PostgreSQL of your own application, which `paidup compare` queries; name a role"
+        " that can do nothing else. Optional.",
+    ),
+    Variable(
         name="REDIS_URL",
         attribute="redis_url",
         parse=_url(*_INBOX_SCHEMES),
@@ -459,6 +470,14 @@ VARIABLES: tuple[Variable, ...] = (
         default=webhook_path.DEFAULT,
         help="Path at which ingest takes Stripe's deliveries, with or without a slash at its end."
         " A proxy in front must let the same path through.",
+    ),
+    Variable(
+        name="PAIDUP_PUBLIC_URL",
+        attribute="public_url",
+        parse=_url("https", "http"),
+        default=None,
+        help="URL at which Stripe reaches ingest, such as `https://hooks.example.com/webhooks/stripe`;"
+        " `paidup doctor --stripe` finds the endpoint at Stripe by it. Optional.",
     ),
     Variable(
         name="PAIDUP_CONSOLE_BIND",

@@ -76,6 +76,13 @@ To read a large database takes minutes, and no worker waits for it.
 READING_IDLE_SECONDS: Final = 0
 """Between two statements of such a command: no limit, since a pager may wait for its reader."""
 
+APPLICATION_STATEMENT_SECONDS: Final = 600.0
+"""For one statement in the application's own database, which a comparison must not burden for long.
+"""
+
+APPLICATION_ANSWER_SECONDS: Final = 610.0
+"""For one answer of that database, on our side. It outlasts ``APPLICATION_STATEMENT_SECONDS``."""
+
 CANCEL_SECONDS: Final = 2.0
 """For asking the server to end a probe that it did not answer."""
 

@@ -1,7 +1,4 @@
-"""The schema of Paidup: events, facts, the rows projected from them, audit and changes.
-
-Until 0.1.0 is released this is the only revision, and it is edited in place.
-"""
+"""The schema of Paidup: events, facts, the rows projected from them, audit and changes."""
 
 from alembic import op
 
@@ -9,6 +6,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+oldest_release = "0.1.0"
 
 APPEND_ONLY = ("audit_logs", "numbered_changes", "operator_statements", "payment_events")
 
@@ -446,6 +445,14 @@ CREATE TABLE database_epoch (
 ) WITH (fillfactor = 80);
 INSERT INTO database_epoch DEFAULT VALUES;
 
+CREATE TABLE schema_release (
+    one_row BOOLEAN DEFAULT true NOT NULL,
+    oldest_release TEXT NOT NULL,
+    CONSTRAINT schema_release_pkey PRIMARY KEY (one_row),
+    CONSTRAINT schema_release_one_row_check CHECK (one_row)
+);
+INSERT INTO schema_release (oldest_release) VALUES ('0.1.0');
+
 CREATE TABLE data_losses (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
     server TEXT NOT NULL,
@@ -744,8 +751,8 @@ def downgrade() -> None:
         " archive_keys, archive_notes, archive_updates, catalogues, parties, memberships, facts,"
         " api_observations, stripe_events, payment_events,"
         " audit_logs, operator_statements, dead_letters, waiting_changes, numbered_changes,"
-        " database_epoch, data_losses, lost_settlements, search_terms, idempotency_keys,"
-        " user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
+        " database_epoch, schema_release, data_losses, lost_settlements, search_terms,"
+        " idempotency_keys, user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
         " console_sessions, console_audit_windows,"
         " stripe_runs, stripe_run_ranges, stripe_run_objects, stripe_run_pages,"
         " stripe_run_differences,"

@@ -21,8 +21,9 @@ from ops.errors import CommandFailed
 from ops.events.lookup import look_up, look_up_observation
 from ops.events.observation_render import observation_document, print_observation
 from ops.events.render import as_document, print_event
-from ops.export.events import count_events, export_lines, open_output, write_lines
+from ops.export.events import count_events, export_lines
 from ops.export.observations import count_observations, observation_lines
+from ops.export.output_file import open_output, write_lines
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, SettledEvent, settled_events
 from ops.queries.lookups import Lookup, describe_first_missing, look_up_each

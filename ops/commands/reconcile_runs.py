@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ops import connections
-from ops.export.events import open_output
+from ops.export.output_file import open_output
 from ops.reconcile.differences import read_differences
 from ops.reconcile.export import run_document, run_lines
 from ops.reconcile.past_runs import NoSuchRun, PastRun, list_runs, newest_agreement, read_run

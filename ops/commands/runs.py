@@ -14,6 +14,8 @@ from ops.terminal.operator_options import operator_options, require_reason
 from ops.terminal.output import Columns, json_option, print_list
 from ops.up.up_file import settings as find_settings
 
+_MOST_DIGITS: Final = 18
+
 _COLUMNS: Final[Columns[StripeRunRow]] = {
     "run": lambda run: run.id,
     "what": lambda run: run.kind,
@@ -61,11 +63,11 @@ def list_runs(*, limit: int, as_json: bool) -> None:
     epilog="Example: paidup runs cancel 7 --reason 'the wrong account'",
     short_help="Cancel a run for good.",
 )
-@click.argument("run", type=click.IntRange(1, 2**63 - 1))
+@click.argument("named", metavar="RUN")
 @operator_options
-def cancel(run: int, *, actor: str, reason: str | None) -> None:
+def cancel(named: str, *, actor: str, reason: str | None) -> None:
     """Cancel a run for good: what it stored stays, and its process stops at its next page."""
-    why = require_reason(reason)
+    run, why = _run_number(named), require_reason(reason)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_database(settings, application="runs") as engine:
         if not cancel_run(engine, run, why, actor=actor):
@@ -73,3 +75,9 @@ def cancel(run: int, *, actor: str, reason: str | None) -> None:
                 f"there is no run {run} that has not ended: `paidup runs list` shows them"
             )
     click.echo(f"run {run} is cancelled; what it stored stays")
+
+
+def _run_number(named: str) -> int:
+    if not named.isascii() or not named.isdigit() or len(named) > _MOST_DIGITS:
+        raise CommandFailed(f"{named!r} is no number of a run: `paidup runs list` shows them")
+    return int(named)

@@ -108,7 +108,7 @@ def _schema(engine: Engine) -> Iterator[Finding]:
     if trouble := schema.problem(engine):
         yield problem("schema", trouble)
     else:
-        yield ok("schema", f"at {schema.head()}")
+        yield ok("schema", schema.described(engine))
 
 
 def _check_outdated(connection: Connection) -> Iterator[Finding]:

@@ -48,10 +48,10 @@ _NAMES: Final = (
     *("database:epoch", "drainers", "epoch", "event:body", "event:meta", "fetch:health"),
     *("fetch:wakes", "fetchers", "held", "history", "index", "index:fetch", "index:replay"),
     *("lost:accepts", "parked", "parked:fetch", "ready:fetch", "ready:live", "ready:replay"),
-    *("resting", "settled", "settled:bodies", "settled:state", "signatures", "sizes", "sweeper"),
+    *("resting", "secrets", "settled", "settled:bodies", "settled:state", "signatures", "sizes"),
     *(f"service:{size}" for size in CLASSES),
     *("stripe:accounts", "stripe:results", f"stripe:budget:{_OWNER}", f"stripe:sent:{_OWNER}"),
-    *("unknown", "workers", "wrong_paths", f"claim:{_OWNER}", f"claim:{_FETCHER}"),
+    *("sweeper", "unknown", "workers", "wrong_paths", f"claim:{_OWNER}", f"claim:{_FETCHER}"),
 )
 """Every key that the scripts may write, but for those of each event. A scan would take long."""
 
@@ -171,7 +171,7 @@ class InboxRehearsal:
         record = SignatureRecord(self._client, prefix=self._prefix)
         history = HistoryWriter(self._client, "ingest", Report, prefix=self._prefix)
         yield "counts", history.report
-        yield "signatures", lambda: record.add(mismatched=1, matched=True)
+        yield "signatures", lambda: record.add(mismatched=1, matched=("",))
         yield "wrong_paths", lambda: WrongPaths(self._client, prefix=self._prefix).add({"/": 1})
 
     def _steps_of_workers(self) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -45,7 +45,12 @@ def ask_for_draft(ask: Ask) -> DraftSource:
     Raises:
         ApiFailure: Stripe does not answer, or the key may not read this.
     """
-    listed = [price for raw in _pages(ask, "/v1/prices") if (price := read_price(raw))]
+    listed = [
+        price
+        for active in ("true", "false")  # without `active` Stripe lists no archived price
+        for raw in _pages(ask, "/v1/prices", active=active)
+        if (price := read_price(raw))
+    ]
     kept = [*_kept(ask, listed)]
     sold = {each.product for each in kept}
     names, features = dict[str, str](), dict[str, list[str]]()
@@ -91,10 +96,11 @@ def _features(ask: Ask, product: str) -> Iterator[str]:
             yield key
 
 
-def _pages(ask: Ask, path: str) -> Iterator[Raw]:
+def _pages(ask: Ask, path: str, **wanted: str) -> Iterator[Raw]:
     after = None
     while True:
-        query = urlencode({"limit": 100, **({"starting_after": after} if after else {})})
+        start = {"starting_after": after} if after else {}
+        query = urlencode({"limit": 100, **wanted, **start})
         body = ask(f"{path}?{query}").body
         listed = objects_in(body, "data")
         yield from listed

@@ -18,20 +18,23 @@ from runtime.settings import Settings, required
 def migrate(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
     """Upgrade the schema, set up the roles, and apply the plans document if there is no catalogue.
 
-    A document that differs from the catalogue of record changes nothing and is only named.
+    A document that differs from the catalogue of record changes nothing and is only named. The
+    schema and the roles of a newer release stay as they are.
 
     Raises:
         PoolerBetween: a connection pooler stands between; nothing was changed.
-        OlderCheckoutSchema: an older checkout of Paidup made the schema.
+        OlderCheckoutSchema: a checkout from before the first release made the schema.
+        NewerReleaseNeeded: the schema is one on which this release may not run.
         PlansMissing, InvalidCatalogue: there is no catalogue yet and the document is unusable.
     """
     url = required(settings.owner_database_url, "DATABASE_URL")
     engine = engine_for(url, application_name="paidup migrate")
     try:
         _refuse_pooler(engine)
-        schema.upgrade(engine)
-        report(f"the schema is at {schema.head()}")
-        _set_up_roles(engine, settings, report)
+        is_ours = schema.upgrade(engine)
+        report(f"the schema is {schema.described(engine)}")
+        if is_ours:
+            _set_up_roles(engine, settings, report)
         _install_first_plans(engine, settings, report)
     finally:
         engine.dispose()

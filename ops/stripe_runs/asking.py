@@ -49,6 +49,10 @@ class PatientApi:
                     raise
                 self._pause(seconds * (1 + _JITTER * random.random()))  # noqa: S311 - no secret
 
+    def close(self) -> None:
+        """Close the connection; nothing is asked any more."""
+        self._api.close()
+
     def _ask_once(self, request: str) -> ApiResponse:
         # A budget that refuses sends nothing, and raises before this count could matter.
         self.sent += 1

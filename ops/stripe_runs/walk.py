@@ -125,20 +125,18 @@ class Walk:
             ApiFailure: Stripe refuses the key or a list, or Redis does not answer.
             RunLost: the run was cancelled, or another process has it.
         """
-        try:
-            self._parts = self._begin()
-        except _Stopped:
-            return
         threads = [
             threading.Thread(target=self._read_parts, name=f"stripe-reader-{number}", daemon=True)
             for number in range(self._readers)
         ]
-        for thread in threads:
-            thread.start()
         try:
-            yield from self._take_pages()
+            with suppress(_Stopped):
+                self._parts = self._begin()
+                for thread in threads:
+                    thread.start()
+                yield from self._take_pages()
         finally:
-            self._end(threads)
+            self._end([thread for thread in threads if thread.ident])
 
     def save(self, connection: Connection) -> None:
         """Write how far the lists are read, with the page that was yielded last.
@@ -215,6 +213,8 @@ class Walk:
         until = time.monotonic() + THREAD_STOP_SECONDS
         for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))
+        for api in self._apis:
+            api.close()
 
     def _read_parts(self) -> None:
         with suppress(_Stopped):

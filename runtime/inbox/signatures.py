@@ -1,9 +1,10 @@
-"""Keep how many deliveries in a row matched no signing secret.
+"""Keep how many deliveries in a row matched no signing secret, and when each secret was used.
 
 Each gets a 403, and nothing of it is stored. With the secret of another endpoint every delivery is
 one, while ingest is ready and all its settings are valid.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,6 +15,7 @@ from runtime.inbox.encoding import read_time
 from runtime.inbox.scripts import Scripts
 
 _KEPT: Final = timedelta(days=7)
+_USES_KEPT: Final = timedelta(days=35)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +37,21 @@ class SignatureRecord:
         self._client = client
         self._scripts = Scripts(client, prefix)
 
-    def add(self, *, mismatched: int, matched: bool) -> None:
-        """Add deliveries that matched no secret; one that ``matched`` forgets those before it."""
-        kept = round(_KEPT.total_seconds() * 1000)
-        self._scripts.run("signatures", kept, mismatched, int(matched))
+    def add(self, *, mismatched: int, matched: Collection[str]) -> None:
+        """Add deliveries that matched no secret; another one forgets those before it.
+
+        ``matched`` are the fingerprints of the secrets that others matched.
+        """
+        kept, uses = (round(each.total_seconds() * 1000) for each in (_KEPT, _USES_KEPT))
+        self._scripts.run("signatures", kept, uses, mismatched, *matched)
+
+    def last_used(self) -> Mapping[str, datetime]:
+        """Return when each secret was used last, by fingerprint, to the minute.
+
+        A secret that was not used for 35 days is not there.
+        """
+        uses: Any = self._client.hgetall(f"{self._scripts.prefix}secrets")
+        return {name.decode(): read_time(at) for name, at in uses.items()}
 
     def read(self) -> Mismatches | None:
         """Return the deliveries that matched no secret since the last that did, if there are."""

@@ -21,7 +21,7 @@ from runtime.ledger.bulk import insert_rows
 from runtime.ledger.catalogues import LOCK as CATALOGUE_LOCK
 from runtime.ledger.deliveries import DISCARDED, Delivery, Outcome
 from runtime.ledger.errors import SchemaOutdated
-from runtime.schema import head
+from runtime.schema import NO_SCHEMA, misfit
 from runtime.time_limits import IDLE_IN_TRANSACTION_SECONDS, LOCK_SECONDS
 
 
@@ -98,7 +98,7 @@ def open_transaction(
     pause between two statements.
 
     Raises:
-        SchemaOutdated: the schema is not the one this release was written for.
+        SchemaOutdated: this release may not run on the schema.
     """
     values = {
         "lock": CATALOGUE_LOCK,
@@ -110,10 +110,10 @@ def open_transaction(
         row = connection.execute(_OPEN, values).one()
     except ProgrammingError as error:
         if isinstance(error.orig, UndefinedTable):
-            raise SchemaOutdated(found=None, expected=head()) from error
+            raise SchemaOutdated(NO_SCHEMA) from error
         raise
-    if row.revision != head():
-        raise SchemaOutdated(found=row.revision, expected=head())
+    if why := misfit(row.revision, row.oldest_release):
+        raise SchemaOutdated(why)
     return Opening(
         now=row.now,
         database_epoch=row.epoch or "",
@@ -181,6 +181,7 @@ _OPEN = text(
     " set_config('lock_timeout', :lock_timeout, true),"
     " set_config('idle_in_transaction_session_timeout', :idle_timeout, true), now() AS now,"
     " (SELECT version_num FROM alembic_version) AS revision,"
+    " (SELECT oldest_release FROM schema_release) AS oldest_release,"
     " (SELECT epoch FROM database_epoch) AS epoch,"
     " pg_advisory_xact_lock_shared(:lock),"
     " (SELECT json_object_agg(event_id, json_build_array(state, resolved_at, payload))"

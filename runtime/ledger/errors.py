@@ -144,12 +144,7 @@ class CatalogueMissing(LedgerError):
 
 
 class SchemaOutdated(LedgerError):
-    """This process was built for another schema and does not touch this one."""
+    """This process was built for another schema and does not touch this one; ``why`` says so."""
 
-    def __init__(self, found: str | None, expected: str) -> None:
-        self.found = found
-        self.expected = expected
-        super().__init__(
-            f"the schema is at {found or 'nothing'}, this release needs {expected};"
-            " run `paidup migrate`, or start the release that fits"
-        )
+    def __init__(self, why: str) -> None:
+        super().__init__(why)

@@ -94,6 +94,10 @@ class StripeApi:
         """
         return self._counted("post", path, account, form)
 
+    def close(self) -> None:
+        """End the thread and its connection, once the request under way has ended."""
+        self._bounded.end(self._bodies.close)
+
     def _counted(
         self, method: Method, request: str, account: ApiAccount, form: Mapping[str, Any]
     ) -> ApiResponse:
@@ -223,6 +227,11 @@ class Bounded:
         if error is not None:
             raise error
         return value  # type: ignore[return-value]  # set if there is no error
+
+    def end(self, last: Callable[[], None]) -> None:
+        """Run ``last`` after the current call, and then end the thread."""
+        self._jobs.put(last)
+        self._jobs.put(_end)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not _end:

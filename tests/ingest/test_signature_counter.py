@@ -1,24 +1,30 @@
 """Deliveries that match no secret are counted in memory and reported to Redis by a thread."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pytest
 import redis
 
+from runtime.telemetry import secret_fingerprint
+from tests.fakes import SECRET
 from tests.ingest.ingest_client import SIGNED_AT, IngestClient, event
+
+OURS = frozenset({secret_fingerprint(SECRET)})
+NONE: frozenset[str] = frozenset()
 
 
 @dataclass
 class FakeSignatures:
     """Keeps what was added, or raises ``broken``."""
 
-    added: list[tuple[int, bool]] = field(default_factory=list)
+    added: list[tuple[int, frozenset[str]]] = field(default_factory=list)
     broken: Exception | None = None
 
-    def add(self, *, mismatched: int, matched: bool) -> None:
+    def add(self, *, mismatched: int, matched: Collection[str]) -> None:
         if self.broken:
             raise self.broken
-        self.added.append((mismatched, matched))
+        self.added.append((mismatched, frozenset(matched)))
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def test_only_a_signature_of_no_secret_is_counted(
     ingest.signatures.report(record)
     ingest.signatures.report(record)
 
-    assert record.added == [(2, False)]
+    assert record.added == [(2, NONE)]
 
 
 def test_an_old_signature_of_the_right_secret_is_neither(
@@ -65,21 +71,21 @@ def test_matches_are_reported_once_a_minute_and_at_once_after_a_mismatch(
     for _ in range(3):
         ingest.deliver()
         ingest.signatures.report(record)
-    assert record.added == [(0, True)]
+    assert record.added == [(0, OURS)]
 
     deliver_wrongly(ingest)
     ingest.signatures.report(record)
     ingest.deliver()
     ingest.signatures.report(record)
 
-    assert record.added[1:] == [(1, True), (0, True)]
+    assert record.added[1:] == [(1, OURS), (0, OURS)]
 
     ingest.deliver()
     ingest.signatures.report(record)
     ingest.clock.advance(61)
     ingest.signatures.report(record)
 
-    assert record.added[3:] == [(0, True)]
+    assert record.added[3:] == [(0, OURS)]
 
 
 def test_what_redis_did_not_take_is_added_later(
@@ -94,4 +100,4 @@ def test_what_redis_did_not_take_is_added_later(
 
     ingest.signatures.report(record)
 
-    assert record.added == [(2, False)]
+    assert record.added == [(2, NONE)]

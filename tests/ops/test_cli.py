@@ -278,7 +278,7 @@ def test_a_typing_mistake_gets_what_was_probably_meant(
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        (["paidup", "ex"], ["expire", "explain"]),
+        (["paidup", "exp"], ["expire", "explain", "export"]),
         (["paidup", "dead", ""], ["discard", "list", "replay", "show"]),
         (["paidup", "send", "--sce"], ["--scenario"]),
         (["paidup", "send", "--scenario", "dis"], ["dispute_lost", "dispute_won"]),

@@ -24,6 +24,8 @@ from runtime.time_limits import (
     API_FORBIDDEN_SECONDS,
     API_LIMITED_SECONDS,
     API_SILENCE_SECONDS,
+    APPLICATION_ANSWER_SECONDS,
+    APPLICATION_STATEMENT_SECONDS,
     ARRIVAL_SPAN,
     BATCH_IDLE_SECONDS,
     BATCH_LOCK_SECONDS,
@@ -229,6 +231,10 @@ def test_the_sessions_are_opened_with_these_limits() -> None:
     assert SESSION["lock_timeout"] == f"{LOCK_SECONDS}s"
     assert SESSION["statement_timeout"] == f"{STATEMENT_SECONDS}s"
     assert SESSION["idle_in_transaction_session_timeout"] == f"{IDLE_IN_TRANSACTION_SECONDS}s"
+
+
+def test_the_application_s_database_says_itself_that_a_query_takes_too_long() -> None:
+    assert rises([APPLICATION_STATEMENT_SECONDS, APPLICATION_ANSWER_SECONDS])
 
 
 def test_the_kernel_gives_up_a_lost_server_before_others_notice() -> None:

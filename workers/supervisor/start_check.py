@@ -3,6 +3,7 @@
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from runtime import schema
 from runtime.database.engine import make_probe_engine
 from runtime.database.pooler import is_behind_pooler
 from runtime.database.session import UnusableEncoding
@@ -14,13 +15,15 @@ log = structlog.get_logger(__name__)
 def reason_to_refuse(settings: Settings) -> str | None:
     """Return why no worker can use this database, with what to do; None if one can.
 
-    A server that is away is no reason: the worker starts and waits for it.
+    A server that is away is no reason, nor is a schema that `paidup migrate` makes fit: the worker
+    starts and waits for it.
     """
     engine = make_probe_engine(settings, application_name="paidup-start")
     try:
         with engine.connect() as connection:
             if is_behind_pooler(connection):
                 log.info("a connection pooler stands between this worker and PostgreSQL")
+            return schema.reason_to_refuse(connection)
     except DBAPIError as error:
         if isinstance(error.orig, UnusableEncoding):
             return str(error.orig)

@@ -88,6 +88,14 @@ def test_a_run_that_goes_on_no_more_cannot_be_cancelled(paidup: Paidup) -> None:
     assert "there is no run 7" in paidup.err
 
 
+@pytest.mark.parametrize("named", ["seven", "-1", "1" * 19])
+@pytest.mark.usefixtures("books")
+def test_a_run_is_named_by_its_number(paidup: Paidup, named: str) -> None:
+    paidup("runs", "cancel", *WHY, "--", named, code=1)
+
+    assert "is no number of a run" in paidup.err
+
+
 @pytest.mark.usefixtures("books")
 def test_a_reason_is_needed(paidup: Paidup) -> None:
     paidup("runs", "cancel", "7", code=2)

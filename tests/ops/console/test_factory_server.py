@@ -75,12 +75,12 @@ class TestServedConsole:
         assert served.log() == started
 
         with books.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            connection.execute(text("UPDATE schema_release SET oldest_release = '99.0.0'"))
         wait_until(lambda: served.get("/readyz").status == 503)
         said = served.log().removeprefix(started)
         assert said.count("\n") == 1
         assert "circuit breaker opened" in said
-        assert "9999" in said
+        assert "needs Paidup 99.0.0" in said
 
     @pytest.mark.parametrize(
         "user_id",

@@ -358,9 +358,9 @@ def test_a_secret_that_matches_nothing_is_named(environ: Mapping[str, str], redi
 
     with redis.Redis.from_url(redis_url) as client:
         record = SignatureRecord(client)
-        record.add(mismatched=7, matched=False)
+        record.add(mismatched=7, matched=())
         state, says = found()
-        record.add(mismatched=0, matched=True)
+        record.add(mismatched=0, matched=("0a1b",))
 
     assert state is State.WARNING
     assert says.startswith("7 signed requests in a row matched no secret and got 403")

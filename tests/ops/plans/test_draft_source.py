@@ -35,6 +35,9 @@ class SoldAtStripe:
         asked = urlsplit(request)
         query = {name: values[0] for name, values in parse_qs(asked.query).items()}
         listed = self.lists.get(asked.path, [])
+        if asked.path == "/v1/prices":
+            wanted = query.get("active", "true") == "true"
+            listed = [each for each in listed if each["active"] == wanted]
         if asked.path == "/v1/subscriptions":
             assert query["status"] == "all"
             listed = [{"id": "sub_1"}] if query["price"] in self.used else []

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import redis
 
 from billing.catalogue import Catalogue, read_catalogue
 from ops.plans.lookup_keys import ask_price_keys, print_lookup_keys
 from ops.samples.worlds.offers import StripePrice
+from runtime.inbox.api_requests import ApiRequests
 from runtime.settings import Settings
 from tests.stripe.server import KEY, FakeApi, serving
 
@@ -20,8 +22,8 @@ def fake() -> Iterator[FakeApi]:
         yield api
 
 
-def settings(fake: FakeApi, key: str = KEY) -> Settings:
-    environ = {"STRIPE_API_KEY": key, "STRIPE_API_BASE": fake.url, "STRIPE_WEBHOOK_SECRET": ""}
+def settings(fake: FakeApi, key: str = KEY, **environ: str) -> Settings:
+    environ |= {"STRIPE_API_KEY": key, "STRIPE_API_BASE": fake.url, "STRIPE_WEBHOOK_SECRET": ""}
     return Settings.from_env(environ)
 
 
@@ -46,6 +48,15 @@ def test_stripe_is_asked_for_ten_keys_at_a_time(fake: FakeApi) -> None:
     asked = [parse_qs(urlsplit(each.path).query)["lookup_keys[]"] for each in fake.asked]
     assert [len(keys) for keys in asked] == [10, 2]
     assert asked[1] == ["key 10 & more", "key 11 & more"]
+
+
+def test_the_requests_count_in_the_budget_of_the_account(fake: FakeApi, redis_url: str) -> None:
+    ask_price_keys(settings(fake, REDIS_URL=redis_url), plans("gold"))
+
+    with redis.Redis.from_url(redis_url) as client:
+        requests = ApiRequests(client)
+        assert requests.results() == {("plans", "answered"): 1}
+        assert [each.account for each in requests.usage()] == ["test"]
 
 
 def test_without_an_api_key_or_a_lookup_key_nothing_is_asked(fake: FakeApi) -> None:

@@ -20,7 +20,7 @@ def test_deliveries_that_ingest_refuses_are_named(
     settings = Settings.from_env({"REDIS_URL": redis_url, "PAIDUP_DATA_DIR": str(tmp_path)})
     with redis.Redis.from_url(redis_url) as client:
         WrongPaths(client).add({"/webhook": 2})
-        SignatureRecord(client).add(mismatched=3, matched=False)
+        SignatureRecord(client).add(mismatched=3, matched=())
 
     overview = take_overview(settings)
     document = as_document(overview)

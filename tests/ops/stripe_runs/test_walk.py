@@ -55,27 +55,28 @@ def test_every_object_is_stored_once_with_few_requests(engine: Engine) -> None:
 
     assert found == names(listed)
     assert walk.requests == len(listed.asked) <= 50 * 1.5
+    assert listed.closed == READERS + 1  # one asked for the time
     assert all(done for _, _, done in stored_ranges(engine))
     assert sum(objects for _, objects, _ in stored_ranges(engine)) == 5_000
 
 
 def test_several_pages_are_under_way(engine: Engine) -> None:
     """Let the first three requests for pages wait until all three are under way."""
-    listed = ListedEvents(even(3_000, span=29 * 86_400))
     together, first = threading.Barrier(3), iter(range(3))
 
-    class Slow:
+    class Slow(ListedEvents):
         def ask(self, request: str, account: ApiAccount) -> ApiResponse:
             if "created" in request and next(first, None) is not None:
                 together.wait(30)
-            return listed.ask(request, account)
+            return super().ask(request, account)
 
+    listed = Slow(even(3_000, span=29 * 86_400))
     spans = tuple(
         Span(oldest=NOW - (part + 1) * 864_000, newest=NOW - part * 864_000 - 1)
         for part in range(3)
     )
     walk = walk_of(
-        engine, Slow(), run_of(engine), readings=[ListReading(list=EVENTS, spans=spans)], readers=3
+        engine, listed, run_of(engine), readings=[ListReading(list=EVENTS, spans=spans)], readers=3
     )
 
     assert Counter(stored_ids(engine, walk)) == names(listed)

@@ -34,6 +34,7 @@ class ListedEvents:
     faults: list[ApiFailure] = field(default_factory=list)
     broken: Callable[[str], ApiFailure | None] = lambda _: None
     asked: list[str] = field(default_factory=list)
+    closed: int = 0
     grows: Callable[["ListedEvents"], None] = lambda _: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,6 +49,10 @@ class ListedEvents:
             self.grows(self)
         at = datetime.fromtimestamp(self.now, UTC)
         return read_response(request, 200, at, write_json(answer))
+
+    def close(self) -> None:
+        with self._lock:
+            self.closed += 1
 
     def read_until(self) -> int:
         """Return the newest second that was asked for."""

@@ -20,6 +20,7 @@ DOCUMENTS = {
     "audit list": [],
     "backfill": ["--reason", "tests"],
     "changes": [],
+    "compare": ["--sql", "SELECT 1"],
     "console sessions end": ["ada", "--reason", "tests"],
     "console sessions list": [],
     "console token": ["app"],

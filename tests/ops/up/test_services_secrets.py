@@ -7,6 +7,8 @@ import pytest
 from ops.up.services import SECRETS, ConsoleService, IngestService, Service, WorkerService
 
 SERVICES = (IngestService, WorkerService, ConsoleService)
+OF_COMMANDS = {"PAIDUP_OWNER_DATABASE_URL", "PAIDUP_APPLICATION_DATABASE_URL"}
+"""Secrets that commands of operators need, and no service."""
 OTHERS = {"PAIDUP_LOG_LEVEL": "info", "PAIDUP_LIVEMODE": "any", "PAIDUP_CONNECT_ACCOUNTS": "acct_1"}
 
 
@@ -30,10 +32,10 @@ def test_a_service_gets_its_secrets_and_every_other_setting(
 def test_ingest_knows_no_database_and_no_service_the_owner(tmp_path: Path) -> None:
     assert {"DATABASE_URL", "STRIPE_API_KEY"}.isdisjoint(given(IngestService, tmp_path))
     for kind in SERVICES:
-        assert "PAIDUP_OWNER_DATABASE_URL" not in given(kind, tmp_path)
+        assert given(kind, tmp_path).isdisjoint(OF_COMMANDS)
 
 
-def test_every_secret_but_the_owner_s_belongs_to_a_service() -> None:
+def test_every_other_secret_belongs_to_a_service() -> None:
     used = {name for kind in SERVICES for name in kind.secrets}
 
-    assert used == SECRETS - {"PAIDUP_OWNER_DATABASE_URL"}
+    assert used == SECRETS - OF_COMMANDS

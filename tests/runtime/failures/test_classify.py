@@ -97,7 +97,7 @@ def test_an_error_without_a_rule_is_unexpected(error: Exception) -> None:
     assert isinstance(classify(error), Unexpected)
 
 
-@pytest.mark.parametrize("error", [SchemaOutdated("a", "b"), CatalogueMissing()])
+@pytest.mark.parametrize("error", [SchemaOutdated("another release"), CatalogueMissing()])
 def test_a_database_of_another_release_is_outdated(error: Exception) -> None:
     assert isinstance(classify(error), Outdated)
 

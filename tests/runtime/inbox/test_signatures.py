@@ -15,14 +15,14 @@ def record(client: Client) -> SignatureRecord:
 
 def test_there_is_no_report_while_signatures_match(record: SignatureRecord) -> None:
     assert record.read() is None
-    record.add(mismatched=0, matched=True)
+    record.add(mismatched=0, matched=("0a1b",))
     assert record.read() is None
 
 
 def test_mismatches_of_all_processes_are_added_up(record: SignatureRecord, client: Client) -> None:
-    record.add(mismatched=2, matched=False)
+    record.add(mismatched=2, matched=())
     first = record.read()
-    SignatureRecord(client).add(mismatched=3, matched=False)
+    SignatureRecord(client).add(mismatched=3, matched=())
     second = record.read()
 
     assert first is not None
@@ -35,14 +35,28 @@ def test_mismatches_of_all_processes_are_added_up(record: SignatureRecord, clien
 
 
 def test_a_match_forgets_the_mismatches_before_it(record: SignatureRecord) -> None:
-    record.add(mismatched=2, matched=False)
-    record.add(mismatched=0, matched=True)
+    record.add(mismatched=2, matched=())
+    record.add(mismatched=0, matched=("0a1b",))
     assert record.read() is None
 
-    record.add(mismatched=1, matched=False)
+    record.add(mismatched=1, matched=())
     found = record.read()
 
     assert found is not None
     assert found.deliveries == 1
     assert found.matched_at is not None
     assert found.matched_at <= found.first_at
+
+
+def test_each_secret_has_the_time_of_its_last_use(record: SignatureRecord, client: Client) -> None:
+    record.add(mismatched=0, matched=("0a1b", "2c3d"))
+    first = record.last_used()
+    record.add(mismatched=4, matched=())
+    assert record.last_used() == first
+
+    record.add(mismatched=0, matched=("0a1b",))
+    second = record.last_used()
+
+    assert first.keys() == second.keys() == {"0a1b", "2c3d"}
+    assert second["2c3d"] == first["2c3d"] <= second["0a1b"]
+    assert client.pttl(f"{PREFIX}secrets") > 0

@@ -1,5 +1,6 @@
 """Each request to Stripe's API ends in bounded time with an answer or a classified failure."""
 
+import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -321,6 +322,19 @@ class TestTime:
         assert time.monotonic() - begun < 3
         fake.works()
         assert api.ask(PATH, OWN).status == 200
+
+    def test_a_client_that_is_closed_leaves_no_thread(self, fake: FakeApi) -> None:
+        before = set(threading.enumerate())
+        api = api_at(fake)
+        api.ask(PATH, OWN)
+        (thread,) = {
+            each for each in set(threading.enumerate()) - before if each.name == "stripe-api"
+        }
+
+        api.close()
+
+        thread.join(30)
+        assert not thread.is_alive()
 
     def test_connections_are_kept(self, fake: FakeApi) -> None:
         api = api_at(fake)
