@@ -69,19 +69,18 @@ def _grace_ends(engine: Engine) -> dict[str, datetime]:
 
 
 _GRACE_WITHIN: Final = timedelta(hours=1)
-_PAST_DUE: Final = (
-    "EXISTS (SELECT FROM subscriptions WHERE stripe_subscription_id = source"
-    " AND subscriptions.realm = user_entitlements.realm AND status = 'past_due')"
-)
 _GRACE: Final = text(
-    "SELECT source, expires_at FROM user_entitlements"
-    f" WHERE active AND expires_at > now() AND {_PAST_DUE}"  # noqa: S608 - our own words
+    "SELECT source, expires_at FROM user_entitlements JOIN subscriptions"
+    " ON stripe_subscription_id = source AND subscriptions.realm = user_entitlements.realm"
+    " WHERE active AND expires_at > now() AND status = 'past_due'"
 )
 _COMPARED: Final[dict[str, Any]] = {
     "access": (
-        "SELECT user_id, source, plan_code, realm, entitlements::text,"  # noqa: S608 - our own
-        f" per_seat::text, CASE WHEN {_PAST_DUE} THEN 'grace' ELSE coalesce(expires_at::text, 'for good') END"
-        " FROM user_entitlements"
+        "SELECT user_entitlements.user_id, source, plan_code, user_entitlements.realm,"
+        " entitlements::text, per_seat::text, CASE WHEN status = 'past_due' THEN 'grace'"
+        " ELSE coalesce(expires_at::text, 'for good') END"
+        " FROM user_entitlements LEFT JOIN subscriptions"
+        " ON stripe_subscription_id = source AND subscriptions.realm = user_entitlements.realm"
         " WHERE active AND (expires_at IS NULL OR expires_at > now())"
     ),
     "payments": (
