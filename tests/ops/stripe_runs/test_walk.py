@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -314,3 +315,13 @@ def test_the_run_is_alive_while_no_page_comes(
     taker.join(30)
 
     assert len(found) == 10
+
+
+def test_a_list_that_stripe_does_not_know_is_refused(engine: Engine) -> None:
+    class Unknown(ListedEvents):
+        def ask(self, request: str, account: ApiAccount) -> ApiResponse:
+            found = super().ask(request, account)
+            return replace(found, status=404) if "created" in request else found
+
+    with pytest.raises(ApiRefused, match="Stripe knows no such list"):
+        list(stored_ids(engine, walk_of(engine, Unknown(even(10)), run_of(engine))))
