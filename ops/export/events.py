@@ -83,9 +83,11 @@ def open_output(path: Path | None) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def write_lines(lines: Iterable[bytes], file: BinaryIO, report: ReportProgress) -> None:
-    """Write every line."""
+def write_lines(lines: Iterable[bytes], file: BinaryIO, report: ReportProgress) -> int:
+    """Write every line and return how many there were."""
+    number = 0
     for number, line in enumerate(lines, start=1):
         file.write(line)
         report(number)
     file.flush()
+    return number
