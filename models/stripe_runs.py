@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Float, Identity, Index, Integer, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import UPDATED_OFTEN, Base, one_of
+from models.base import BY_PREFIX, UPDATED_OFTEN, Base, one_of
 
 RUN_KINDS = ("backfill", "reconcile")
 RUN_STATES = ("running", "done", "failed", "cancelled")
@@ -86,8 +86,36 @@ class StripeRunRange(Base):
     done: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
+class StripeRunObject(Base):
+    """An object that a backfill read from a list, until it is handed to the ledger.
+
+    ``holder`` is what objects of one party have in common, mostly their customer, so that they are
+    handed in together. ``payload`` is the body as Stripe's list showed it.
+    """
+
+    __tablename__ = "stripe_run_objects"
+    __table_args__ = (
+        Index(
+            "stripe_run_objects_object_idx",
+            "run",
+            "object_id",
+            postgresql_ops={"object_id": BY_PREFIX},
+        ),
+    )
+
+    run: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    holder: Mapped[str] = mapped_column(primary_key=True)
+    object_id: Mapped[str] = mapped_column(primary_key=True)
+    list: Mapped[str]
+    family: Mapped[str]
+    asked_at: Mapped[datetime]
+    api_version: Mapped[str | None]
+    gone: Mapped[bool]
+    payload: Mapped[str]
+
+
 class StripeRunPage(Base):
-    """What one page of objects showed to a reconciliation, until the run ends.
+    """One page of objects as a reconciliation saw it; kept until the run ends.
 
     ``names`` are the ids on it, ``totals`` the money on it by currency, day and status.
     """

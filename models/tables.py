@@ -36,6 +36,7 @@ from models.stripe_runs import (
     ReconciledDay,
     StripeRun,
     StripeRunDifference,
+    StripeRunObject,
     StripeRunPage,
     StripeRunRange,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "StripeEvent",
     "StripeRun",
     "StripeRunDifference",
+    "StripeRunObject",
     "StripeRunPage",
     "StripeRunRange",
     "UserEntitlement",

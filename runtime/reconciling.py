@@ -1,4 +1,4 @@
-"""When to compare with Stripe, and what the newest comparisons found: for all processes.
+"""The schedule of comparisons with Stripe, and what the newest ones found: for all processes.
 
 Three loops have budgets of their own, because Stripe allows a quiet account some 10,000 reads a
 month: events that Stripe could not deliver are asked for every half hour, all events nightly, all
@@ -19,7 +19,7 @@ from models.stripe_runs import DIFFERENCE_CLASSES
 from runtime.settings import Settings
 
 
-class Part(StrEnum):
+class ComparedPart(StrEnum):
     """A part of a reconciliation, and a loop of the schedule."""
 
     UNDELIVERED = "undelivered"
@@ -33,7 +33,7 @@ NIGHT_HOUR: Final = 3
 """The hour (UTC) in which the nightly and the weekly loop begin."""
 
 REST: Final = timedelta(hours=1)
-"""Between two tries of the same loop, whatever asks for it."""
+"""Between two tries of the same loop, for any reason."""
 
 _DAY: Final = timedelta(days=1)
 _SUNDAY: Final = 6
@@ -50,7 +50,7 @@ class Loop:
     """One part of the schedule for one account and mode."""
 
     realm: Realm
-    part: Part
+    part: ComparedPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +69,12 @@ class PastRuns:
     events_doubtful_at: datetime | None = None
     objects_doubtful_at: datetime | None = None
     unfinished: tuple[Loop, ...] = ()
-    """Loops of which a run was killed, and nobody works on it."""
+    """Loops of which a run was killed and no process works on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """What the newest whole runs found and what stands, for metrics, `status` and `doctor`."""
+    """The findings of the newest whole runs and what stands, for metrics, `status` and `doctor`."""
 
     differences: Mapping[str, int] = field(default_factory=dict)
     """How many stand or are left to a person, by class; every class is there."""
@@ -112,40 +112,47 @@ def loops_due(realms: Iterable[Realm], past: PastRuns, now: datetime) -> tuple[L
     """Return the loops to run now, the cheapest first; one that was killed goes on at once."""
     return tuple(
         loop
-        for part in Part
+        for part in ComparedPart
         for realm in realms
         if (loop := Loop(realm=realm, part=part)) in past.unfinished or _is_due(loop, past, now)
     )
 
 
-def late_at(part: Part) -> timedelta:
+def late_at(part: ComparedPart) -> timedelta:
     """Return the age at which the newest run of a part is too old: two turns and a rest."""
-    turns = {Part.UNDELIVERED: UNDELIVERED_EVERY, Part.EVENTS: _DAY, Part.OBJECTS: 7 * _DAY}
+    turns = {
+        ComparedPart.UNDELIVERED: UNDELIVERED_EVERY,
+        ComparedPart.EVENTS: _DAY,
+        ComparedPart.OBJECTS: 7 * _DAY,
+    }
     return 2 * turns[part] + REST
 
 
 def _is_due(loop: Loop, past: PastRuns, now: datetime) -> bool:
     runs = past.by_loop.get(loop, LoopRuns())
-    rest = UNDELIVERED_EVERY if loop.part is Part.UNDELIVERED else REST
+    rest = UNDELIVERED_EVERY if loop.part is ComparedPart.UNDELIVERED else REST
     if runs.tried_at is not None and now - runs.tried_at < rest:
         return False
     return runs.done_at is None or runs.done_at < _wanted_since(loop.part, past, now)
 
 
-def _wanted_since(part: Part, past: PastRuns, now: datetime) -> datetime:
+def _wanted_since(part: ComparedPart, past: PastRuns, now: datetime) -> datetime:
     """Return the moment at or after which a run must have begun to be recent enough."""
     turn = _turn(part, now)
-    doubts = {Part.EVENTS: past.events_doubtful_at, Part.OBJECTS: past.objects_doubtful_at}
+    doubts = {
+        ComparedPart.EVENTS: past.events_doubtful_at,
+        ComparedPart.OBJECTS: past.objects_doubtful_at,
+    }
     doubtful_at = doubts.get(part)
     return turn if doubtful_at is None else max(turn, doubtful_at)
 
 
-def _turn(part: Part, now: datetime) -> datetime:
-    if part is Part.UNDELIVERED:
+def _turn(part: ComparedPart, now: datetime) -> datetime:
+    if part is ComparedPart.UNDELIVERED:
         return now - UNDELIVERED_EVERY
     tonight = now.astimezone(UTC).replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
     night = tonight if tonight <= now else tonight - _DAY
-    if part is Part.EVENTS:
+    if part is ComparedPart.EVENTS:
         return night
     return night - ((night.weekday() - _SUNDAY) % 7) * _DAY
 
@@ -153,7 +160,7 @@ def _turn(part: Part, now: datetime) -> datetime:
 def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
     """Return the runs so far; one without a heartbeat for ``lease`` counts as unfinished."""
     runs = {
-        Loop(realm=Realm(row.realm), part=Part(row.part)): LoopRuns(
+        Loop(realm=Realm(row.realm), part=ComparedPart(row.part)): LoopRuns(
             done_at=row.done_at, tried_at=row.tried_at
         )
         for row in connection.execute(_RUNS)
@@ -164,7 +171,7 @@ def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
         events_doubtful_at=_newest(doubts.lost_at, doubts.healthy_at, doubts.filled_at),
         objects_doubtful_at=_newest(doubts.healthy_at, doubts.filled_at),
         unfinished=tuple(
-            Loop(realm=Realm(row.realm), part=Part(row.part))
+            Loop(realm=Realm(row.realm), part=ComparedPart(row.part))
             for row in connection.execute(_UNFINISHED, {"lease": lease})
         ),
     )

@@ -40,9 +40,13 @@ _SHOWN: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillFigures:
-    """What a backfill took; ``memory`` is the most that its process held, in bytes."""
+    """The time and memory of a backfill; ``memory`` is the most that its process held, in bytes.
+
+    ``busy`` are the seconds that its process computed.
+    """
 
     seconds: float
+    busy: float
     memory: int
     report: dict[str, Any]
     plan: dict[str, Any]
@@ -133,18 +137,16 @@ def _backfill(servers: BenchMachine, stated: Mapping[str, Any], rate: float) -> 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:  # noqa: S603
         printed, _ = process.communicate()
     seconds = time.monotonic() - began
+    # The command is the only child that ended by now.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     document = json.loads(printed)
     return BackfillFigures(
         seconds=seconds,
-        memory=_memory_of_children(),
+        busy=used.ru_utime + used.ru_stime,
+        memory=used.ru_maxrss * _KIB,
         plan=document["plans"][0],
         report=document["accounts"][0],
     )
-
-
-def _memory_of_children() -> int:
-    """Return the most bytes that a process held which this one waited for, the command alone."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KIB
 
 
 def _table(
@@ -157,6 +159,7 @@ def _table(
         "requests planned, sent", f"{figures.plan['requests']}, {figures.report['requests']}"
     )
     table.add_row("seconds planned, taken", f"{figures.plan['seconds']:.0f}, {figures.seconds:.0f}")
+    table.add_row("seconds that the command computed", f"{figures.busy:.0f}")
     table.add_row("objects a second", f"{read / figures.seconds:.0f}")
     table.add_row("memory of the command", format_bytes(figures.memory))
     table.add_row("events that the twin heard", str(heard))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.drills import data, deliveries, disks, servers, workers
+from bench.drills import comparisons, data, deliveries, disks, servers, workers
 from bench.drills.drill import Drill
 
 DRILLS: Final[Mapping[str, Drill]] = {
@@ -17,6 +17,8 @@ DRILLS: Final[Mapping[str, Drill]] = {
         data.DATA_WENT_BACK,
         servers.INBOX_FILLS_UP,
         data.CHANGES_NOT_NUMBERED,
+        comparisons.DISAGREES_WITH_STRIPE,
+        comparisons.RECONCILE_LATE,
         servers.SERVER_STUCK,
         servers.BREAKER_OPEN,
         workers.TOO_FEW_WORKERS,

@@ -22,7 +22,7 @@ _STOP_SECONDS: Final = 30
 
 @dataclass(frozen=True, kw_only=True)
 class ReconcileEnd:
-    """What one command found, and how many seconds it took."""
+    """The findings of one command, and how many seconds it took."""
 
     seconds: float
     document: Mapping[str, Any]

@@ -14,7 +14,7 @@ MONTHS: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ReconcileScale:
-    """How much there is; ``now`` is the Unix time at which the past of both sides ends."""
+    """The size of both sides; ``now`` is the Unix time at which the past of both sides ends."""
 
     events: int
     subscribers: int

@@ -596,6 +596,21 @@ CREATE TABLE stripe_run_ranges (
     CONSTRAINT stripe_run_ranges_pkey PRIMARY KEY (run, list, position)
 ) WITH (fillfactor=80);
 
+CREATE TABLE stripe_run_objects (
+    run BIGINT NOT NULL,
+    holder TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    list TEXT NOT NULL,
+    family TEXT NOT NULL,
+    asked_at TIMESTAMPTZ NOT NULL,
+    api_version TEXT,
+    gone BOOLEAN NOT NULL,
+    payload TEXT NOT NULL,
+    CONSTRAINT stripe_run_objects_pkey PRIMARY KEY (run, holder, object_id)
+);
+CREATE INDEX stripe_run_objects_object_idx
+    ON stripe_run_objects (run, object_id text_pattern_ops);
+
 CREATE TABLE stripe_run_pages (
     run BIGINT NOT NULL,
     page BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -739,7 +754,8 @@ def downgrade() -> None:
         " database_epoch, schema_release, data_losses, lost_settlements, search_terms,"
         " idempotency_keys, user_versions, bulk_differences, bulk_users, bulk_items, bulk_plans,"
         " console_sessions, console_audit_windows,"
-        " stripe_runs, stripe_run_ranges, stripe_run_pages, stripe_run_differences,"
+        " stripe_runs, stripe_run_ranges, stripe_run_objects, stripe_run_pages,"
+        " stripe_run_differences,"
         " reconciled_days"
     )
     op.execute("DROP FUNCTION refuse_change(), keep_entitlement_changes()")

@@ -12,9 +12,10 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from ops import connections
+from ops.backfill.held_objects import forget_ended
 from ops.backfill.reading import AccountReading
 from ops.backfill.render import report_document
-from ops.backfill.report import BackfillReport
+from ops.backfill.report import ENDED, BackfillReport
 from ops.backfill.sampling import SampledPlan, plan_by_samples
 from ops.backfill.scope import BackfillScope
 from ops.backfill.stored_report import PLANNED, OpenedRun, load_report, opened_run
@@ -31,8 +32,8 @@ from runtime.ledger.record import Ledger
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import StripeApi
 
-REQUESTED: Final = "backfill.requested"
-ENDED: Final = "backfill.ended"
+_REQUESTED_ACTION: Final = "backfill.requested"
+_ENDED_ACTION: Final = "backfill.ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +73,13 @@ class AccountRun:
             CommandFailed: another process works on the same run, or it was cancelled.
         """
         run = begin(self.engine, self._wanted())
+        with self.engine.begin() as connection:
+            forget_ended(connection)
         if isinstance(planned, SampledPlan):
             run.counts[PLANNED] = planned.plan.objects
-            self._audit(REQUESTED, "done", self._said())
+            self._audit(_REQUESTED_ACTION, "done", self._said())
         with progress(f"reading {self.account.realm}", run.counts[PLANNED]) as report:
-            reading = self._reading(run, report)
+            reading = self._reading(run, report, planned)
             try:
                 with suppress(Interrupted):
                     reading.read()
@@ -99,9 +102,9 @@ class AccountRun:
             report = load_report(connection, self.account.realm, run.id, limit=self.limit)
         report.state = state
         report.unreadable = {**reading.forbidden, **reading.unanswered}
-        report.links_made, report.links_stood = reading.linked.made, reading.linked.stood
+        report.links_made, report.links_earlier = reading.linked.made, reading.linked.earlier
         report.unlinked = reading.linked.unknown
-        if state in ("done", "failed"):
+        if state in ENDED:
             self._close(run, report)
         else:
             run.release(self.engine)
@@ -111,9 +114,11 @@ class AccountRun:
         why = "; ".join(report.unreadable.values()) or None
         with self.engine.begin() as connection:
             run.end(connection, "done" if report.whole else "failed", why, report_document(report))
-        self._audit(ENDED, "done" if report.whole else "failed", {"stored": report.stored})
+        self._audit(_ENDED_ACTION, "done" if report.whole else "failed", {"stored": report.stored})
 
-    def _reading(self, run: OpenRun, report: ReportProgress) -> AccountReading:
+    def _reading(
+        self, run: OpenRun, report: ReportProgress, planned: SampledPlan | OpenedRun
+    ) -> AccountReading:
         realm = self.account.realm
         cause = ObserveCause(actor=self.actor, origin="backfill", reason=self.reason)
         scope = None
@@ -144,6 +149,7 @@ class AccountRun:
             is_stopping=lambda: self.interruption.asked,
             pause=self.interruption.pause,
             report=report,
+            already=planned.read if isinstance(planned, OpenedRun) else 0,
         )
 
     def _patient_api(self) -> PatientApi:

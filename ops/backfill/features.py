@@ -19,6 +19,7 @@ from billing.fetching.record import FetchTarget
 from billing.ids import summary_key
 from billing.json_fields import objects_in
 from billing.statuses import SUBSCRIPTION_ENDED
+from ops.backfill.held_objects import HeldObject
 from ops.backfill.taker import PageTaker
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.lists import Span
@@ -69,7 +70,11 @@ class FeatureReader:
         groups = [customers[first :: len(self.apis)] for first in range(len(self.apis))]
         answers = threads.map(_ask, self.apis, groups)
         shown = [each for some in answers for each in some]
-        kept = [each for each in shown if each.object_id in known or _has_some(each)]
+        kept = [
+            HeldObject(list=NAME, holder=each.object_id, observation=each)
+            for each in shown
+            if each.object_id in known or _has_some(each)
+        ]
         after = replace(
             part,
             cursor=customers[-1] if customers else part.cursor,
@@ -82,7 +87,7 @@ class FeatureReader:
             self.taker.run.beat(connection)
             save_parts(connection, self.taker.run.id, [after])
 
-        self.taker.store(NAME, kept, save)
+        self.taker.store(kept, save)
         return after
 
     def _customers(self, connection: Connection, after: str, size: int) -> list[str]:

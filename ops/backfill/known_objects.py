@@ -14,12 +14,17 @@ _AFTER_ANY_ID: Final = "~"
 _NOTHING: Final = "\x01"
 
 
-def find_known(connection: Connection, realm: Realm, names: Collection[str]) -> frozenset[str]:
-    """Return those of the ids that a fact is about; an id of 25 characters may be cut off."""
+def find_known(
+    connection: Connection, realm: Realm, names: Collection[str], *, run: int
+) -> frozenset[str]:
+    """Return those of the ids that a fact is about, or that the run holds.
+
+    An id of 25 characters may be cut off.
+    """
     listed = sorted(set(names))
     keys = [object_key(realm, name) for name in listed]
     ends = [_AFTER_ANY_ID if len(name) == _LONGEST_REFERENCE else _NOTHING for name in listed]
-    values = {"names": listed, "keys": keys, "ends": ends}
+    values = {"names": listed, "keys": keys, "ends": ends, "run": run}
     return frozenset(connection.scalars(_KNOWN, values)) if listed else frozenset()
 
 
@@ -36,4 +41,6 @@ _KNOWN: Final = text(
     " AS asked (name, key, ending) WHERE EXISTS ("
     " SELECT FROM memberships JOIN facts USING (party, object_key)"
     " WHERE memberships.object_key ~>=~ key AND memberships.object_key ~<~ (key || ending))"
+    " OR EXISTS (SELECT FROM stripe_run_objects"
+    " WHERE run = :run AND object_id ~>=~ name AND object_id ~<~ (name || ending))"
 )

@@ -1,8 +1,9 @@
 """Read the lists of one account and mode for a run, those first that others refer to.
 
 Each list is read to its end before the next one begins, because what is left out of a later list
-follows from what an earlier one stored. The links of the users' file come as soon as the customers
-are known, so that what follows belongs to its user at once.
+follows from what an earlier one showed. The links of the users' file come as soon as the customers
+are known, so that what follows belongs to its user at once. What customers paid is stored once all
+of it is read.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,6 @@ from sqlalchemy import Engine
 
 from ops.backfill.features import NAME, FeatureReader
 from ops.backfill.sampling import refuse_wrong_key
-from ops.backfill.stored_report import PLANNED
 from ops.backfill.taker import PageTaker
 from ops.backfill.user_links import LinksMade, UserLinks
 from ops.backfill.users_file import MappedUser
@@ -32,7 +32,7 @@ _JUDGE_OTHERS: Final = frozenset({INVOICES.name, PAYMENT_INTENTS.name})
 
 @dataclass(slots=True, kw_only=True)
 class AccountReading:
-    """What one process reads of a run.
+    """The part of a run that one process reads.
 
     ``forbidden`` names the lists that the key may not read, ``unanswered`` those that Stripe did
     not answer to their end, with the reason.
@@ -46,9 +46,12 @@ class AccountReading:
     is_stopping: Callable[[], bool]
     pause: Callable[[float], None]
     report: ReportProgress
+    already: int
+    """Objects that an earlier process of the run read."""
     forbidden: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, str] = field(default_factory=dict)
     linked: LinksMade = field(default_factory=LinksMade)
+    _read: int = 0
     _apis: list[PatientApi] = field(default_factory=list)
 
     @property
@@ -71,7 +74,9 @@ class AccountReading:
                 return
             if wanted is CUSTOMERS:
                 self.linked = self.links.make(self.users)
-        self._unless_forbidden(NAME, self._read_features)
+        self.taker.store_held(self._show_waiting, self.is_stopping)
+        if not self.is_stopping():
+            self._unless_forbidden(NAME, self._read_features)
 
     def _read_list(self, wanted: StripeList) -> None:
         if self._is_done(wanted):
@@ -86,6 +91,7 @@ class AccountReading:
         )
         for page in walk.pages():
             self.taker.take(page, walk.save)
+            self._read += len(page.objects)
             self._show(wanted.name)
         for unread in walk.unread:
             self.unanswered[wanted.name] = unread.reason
@@ -117,5 +123,7 @@ class AccountReading:
             self.forbidden[name] = str(error)
 
     def _show(self, name: str) -> None:
-        counts = self.taker.run.counts
-        self.report(counts.total() - counts[PLANNED], name)
+        self.report(self.already + self._read, name)
+
+    def _show_waiting(self, waiting: int) -> None:
+        self.report(self.already + self._read, f"{waiting} wait to be stored")

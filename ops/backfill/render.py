@@ -5,7 +5,7 @@ from typing import Final
 from billing.ids import Realm
 from ops.backfill.plan import ListPlan
 from ops.backfill.queries import CustomerWithoutUser, PriceInNoPlan
-from ops.backfill.report import BackfillReport, ListCount
+from ops.backfill.report import ENDED, BackfillReport, ListCount
 from ops.backfill.sampling import SampledPlan
 from ops.backfill.stored_report import OpenedRun
 from ops.backfill.users_file import MappedUser
@@ -69,7 +69,7 @@ def report_document(report: BackfillReport) -> dict[str, Json]:
         "unreadable": dict(report.unreadable),
         "links": {
             "made": report.links_made,
-            "stood": report.links_stood,
+            "earlier": report.links_earlier,
             "unknown": to_json(report.unlinked),
         },
         "customers_without_user": {
@@ -126,7 +126,7 @@ def _summary(report: BackfillReport) -> str:
     took = f"{format_count(report.requests, 'request')} in {format_duration(report.seconds)}"
     links = f"; {format_count(report.links_made, 'link')} made" if report.links_made else ""
     said = f"{report.realm}: {format_count(read, 'object')} read, {stored}{links}; {took}"
-    if report.state != "done":
+    if report.state not in ENDED:
         return f"{said}; {report.state}: the same command goes on"
     return said if report.whole else f"{said}; not whole, see above"
 

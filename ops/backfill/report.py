@@ -1,13 +1,16 @@
-"""The report of a backfill: what was read, what a person has to decide, what nobody can know."""
+"""The report of a backfill: what was read, what a person has to decide, what history alone says."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from billing.ids import Realm
 from ops.backfill.queries import CustomerWithoutUser, PriceInNoPlan
 from ops.backfill.users_file import MappedUser
 from ops.terminal.formats import format_count
+
+ENDED: Final = frozenset({"done", "failed", "cancelled"})
+"""States of a run with which no command goes on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class BackfillReport:
     counts: dict[str, ListCount] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     links_made: int = 0
-    links_stood: int = 0
+    links_earlier: int = 0
     unlinked: Sequence[MappedUser] = ()
     without_user: Sequence[CustomerWithoutUser] = ()
     without_user_total: int = 0
@@ -73,19 +76,19 @@ class BackfillReport:
 
     @property
     def whole(self) -> bool:
-        """Whether every list was read to its end."""
+        """True if every list was read to its end."""
         return self.state == "done" and not self.unreadable
 
     def history(self) -> list[str]:
-        """Return what only events of the past could have told, as sentences."""
-        return [*_untold(self.prices_in_no_plan, left_out=_left_out(self.counts))]
+        """Return what may be otherwise than events of the past would have it, as sentences."""
+        return [*_without_history(self.prices_in_no_plan, left_out=_left_out(self.counts))]
 
 
 def _left_out(counts: Mapping[str, ListCount]) -> int:
     return sum(each.left_out for each in counts.values())
 
 
-def _untold(prices: Sequence[PriceInNoPlan], *, left_out: int) -> Iterator[str]:
+def _without_history(prices: Sequence[PriceInNoPlan], *, left_out: int) -> Iterator[str]:
     if running := sum(each.running for each in prices):
         subscriptions = format_count(running, "running subscription")
         yield (

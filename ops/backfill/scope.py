@@ -5,7 +5,7 @@ lists cannot be asked for bills of subscriptions alone, so every page is read an
 a payment is for, Stripe says on the bill and not on the payment; a payment is therefore left out
 only if it names a bill that was left out before, and what follows from a payment goes with it. A
 bill that a checkout or a subscription names counts, however old: a paid checkout would otherwise
-stand for it, and nobody would know when it was paid.
+stand for it, without the time at which it was paid.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping

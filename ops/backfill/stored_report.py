@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from billing.ids import Realm
 from models.tables import StripeRun
 from ops.backfill.features import NAME as FEATURES
+from ops.backfill.held_objects import count_held
 from ops.backfill.queries import customers_without_user, prices_in_no_plan
 from ops.backfill.report import BackfillReport, ListCount
 from ops.stripe_runs.lists import OBJECT_LISTS
@@ -65,6 +66,7 @@ def opened_run(connection: Connection, realm: Realm, said: Mapping[str, Any]) ->
     if row is None:
         return None
     read = sum(count for name, count in row.counts.items() if name != PLANNED)
+    read += count_held(connection, row.id)
     planned = row.counts.get(PLANNED, 0)
     return OpenedRun(run=row.id, started_at=row.started_at, read=read, planned=planned)
 

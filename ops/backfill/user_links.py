@@ -26,10 +26,10 @@ _AT_ONCE: Final = 500
 
 @dataclass(slots=True, kw_only=True)
 class LinksMade:
-    """The number of links that a file made and that stood, and the lines of unknown customers."""
+    """The number of links that a file made, and of earlier ones; the lines of unknown customers."""
 
     made: int = 0
-    stood: int = 0
+    earlier: int = 0
     unknown: list[MappedUser] = field(default_factory=list)
 
 
@@ -59,7 +59,7 @@ class UserLinks:
                 if row.customer not in known:
                     result.unknown.append(row)
                 elif standing.get((self.realm, row.customer)) == row.user_id:
-                    result.stood += 1
+                    result.earlier += 1
                 else:
                     self.ledger.transact(partial(self._add, links, row))
                     result.made += 1

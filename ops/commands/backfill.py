@@ -77,11 +77,11 @@ def backfill(
     It is safe to interrupt, to kill, to run again and to run beside webhooks: the same command
     goes on where it stopped. Exits 1 if a part was not read.
     """
+    settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
     # Only a command that asks Stripe needs its library, which is large.
     from ops.backfill.run import BackfillOptions, show_last  # noqa: PLC0415
     from ops.backfill.run import backfill as run_backfill  # noqa: PLC0415
 
-    settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
     if report:
         return show_last(settings, account, limit=limit, as_json=as_json)
     options = BackfillOptions(

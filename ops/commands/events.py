@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ops.events.lookup import look_up, look_up_observation
 from ops.events.observation_render import observation_document, print_observation
 from ops.events.render import as_document, print_event
 from ops.export.events import count_events, export_lines
+from ops.export.observations import count_observations, observation_lines
 from ops.export.output_file import open_output, write_lines
 from ops.queries.dead_letters import OPEN, find_dead_letter_keys
 from ops.queries.events import EventFilter, SettledEvent, settled_events
@@ -98,19 +100,27 @@ def export(*, to: Path | None, **given: Any) -> None:
     """Write settled events as one JSON object a line: what Stripe sent, and the outcome.
 
     `payload` holds the bytes that Stripe signed, with their SHA-256 beside them;
-    `api_observations` holds what Stripe's API showed for them. All events are of one snapshot of
-    the database. `paidup replay --from FILE` imports them into another database.
+    `api_observations` holds what Stripe's API showed for them. What it showed for no event, such
+    as a backfill, follows in lines of its own, unless only events can match. All lines are of one
+    snapshot of the database. `paidup replay --from FILE` imports them into another database.
     """
     wanted = event_filter(**given)
     settings = find_settings(os.environ, "DATABASE_URL")
     with connections.open_snapshot(settings, application="export") as connection:
         lookups = _look_up(connection, settings, wanted)
         parties = {name: lookup.parties for name, lookup in lookups.items()}
-        total = count_events(connection, wanted, parties)
-        with open_output(to) as file, progress("exporting", total) as report:
-            number = write_lines(export_lines(connection, wanted, parties), file, report)
-    why = f": {missing}" if not number and (missing := describe_first_missing(lookups)) else ""
-    click.echo(f"{format_count(number, 'event')} exported{why}", err=True)
+        number = count_events(connection, wanted, parties)
+        observed = count_observations(connection, wanted, parties)
+        lines = chain(
+            export_lines(connection, wanted, parties),
+            observation_lines(connection, wanted, parties),
+        )
+        with open_output(to) as file, progress("exporting", number + observed) as report:
+            write_lines(lines, file, report)
+    missing = None if number + observed else describe_first_missing(lookups)
+    beside = f" and {format_count(observed, 'API observation')}" if observed else ""
+    why = f": {missing}" if missing else ""
+    click.echo(f"{format_count(number, 'event')}{beside} exported{why}", err=True)
 
 
 @events.command(

@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import datetime
+from typing import Any
 
 import click
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from models.tables import StripeRun
 from ops import connections
 from ops.commands.reconcile_runs import list_past, show_run
 from ops.reconcile.accounts import accounts_of
-from ops.reconcile.course import Wish
+from ops.reconcile.course import ComparisonRequest
 from ops.reconcile.differences import read_differences
 from ops.reconcile.render import EndedRun, in_order, print_ended
 from ops.reconcile.run import reconcile_account
@@ -24,7 +25,7 @@ from ops.terminal.output import json_option, limit_option
 from ops.terminal.progress import progress
 from ops.up.up_file import settings as find_settings
 from runtime.parent_watch import PARENT_VARIABLE, end_with_parent, take_parent
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.budget import rate_by_default
@@ -60,20 +61,14 @@ from runtime.time_limits import GRACE_SECONDS
 @click.pass_context
 def reconcile(
     context: click.Context,
+    /,
     *,
-    since: datetime | None,
-    every_day: bool,
     accounts: tuple[str, ...],
     rate: float | None,
-    applies: bool,
-    user: str | None,
-    customer: str | None,
-    part: str | None,
     scheduled: bool,
     limit: int,
-    actor: str,
-    reason: str | None,
     as_json: bool,
+    **given: Any,
 ) -> int:
     """Compare with Stripe what is here, and repair what differs.
 
@@ -90,9 +85,33 @@ def reconcile(
     settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
     if scheduled:
         return _run_schedule(settings)
+    request = _request(**given)
+    chosen = accounts_of(settings, accounts)
+    with open_servers(settings, rate=rate) as servers, logs_on_stderr():
+        ended = [_run(servers, each, request, rate=rate, limit=limit) for each in chosen]
+    print_ended(ended, as_json=as_json)
+    return 0 if all(each.agrees for each in ended) else 1
+
+
+def _request(
+    *,
+    since: datetime | None,
+    applies: bool,
+    user: str | None,
+    customer: str | None,
+    part: str | None,
+    actor: str,
+    reason: str | None,
+    every_day: bool,
+) -> ComparisonRequest:
+    """Return what the options ask for.
+
+    Raises:
+        UsageError: they contradict each other, or a reason is missing.
+    """
     if user and customer:
         raise click.UsageError("give --user or --customer, not both")
-    wish = Wish(
+    return ComparisonRequest(
         actor=actor,
         reason=require_reason(reason) if applies else reason,
         parts=_parts(part, is_of_one=bool(user or customer)),
@@ -103,24 +122,19 @@ def reconcile(
         applies_events=applies,
         applies_objects=applies,
     )
-    chosen = accounts_of(settings, accounts)
-    with open_servers(settings, rate=rate) as servers, logs_on_stderr():
-        ended = [_run(servers, each, wish, rate=rate, limit=limit) for each in chosen]
-    print_ended(ended, as_json=as_json)
-    return 0 if all(each.agrees for each in ended) else 1
 
 
-def _parts(named: str | None, *, is_of_one: bool) -> tuple[Part, ...]:
+def _parts(named: str | None, *, is_of_one: bool) -> tuple[ComparedPart, ...]:
     """Return the parts to compare; Stripe lists no events of one customer.
 
     Raises:
         UsageError: the events of one customer are wanted.
     """
-    if is_of_one and named in {Part.EVENTS, Part.UNDELIVERED}:
+    if is_of_one and named in {ComparedPart.EVENTS, ComparedPart.UNDELIVERED}:
         raise click.UsageError("--user and --customer compare objects: leave out the other option")
     if named is not None:
-        return (Part(named),)
-    return (Part.OBJECTS,) if is_of_one else (Part.EVENTS, Part.OBJECTS)
+        return (ComparedPart(named),)
+    return (ComparedPart.OBJECTS,) if is_of_one else (ComparedPart.EVENTS, ComparedPart.OBJECTS)
 
 
 def _run_schedule(settings: Settings) -> int:
@@ -132,7 +146,12 @@ def _run_schedule(settings: Settings) -> int:
 
 
 def _run(
-    servers: Servers, account: ApiAccount, wish: Wish, *, rate: float | None, limit: int
+    servers: Servers,
+    account: ApiAccount,
+    wish: ComparisonRequest,
+    *,
+    rate: float | None,
+    limit: int,
 ) -> EndedRun:
     printed: set[str] = set()
 

@@ -63,7 +63,7 @@ def _still_open(explanation: Explanation, compared: ComparedFeature) -> Iterator
 def _incomplete(explanation: Explanation, missing: str | None) -> Iterator[str]:
     """Yield why a user has nothing that gives a feature."""
     if missing is not None:
-        yield f"{missing}."
+        yield f"{missing[0].upper()}{missing[1:]}."
         return
     yield "No subscription, purchase or grant of this user gives it or gave it."
     incomplete = (*explanation.waiting, *explanation.failed, *explanation.on_purpose)

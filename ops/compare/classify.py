@@ -54,7 +54,7 @@ class UserStanding:
     known: bool
     """An event, a grant or a link has named the user."""
     recent: bool
-    """Access of the user changed within the hour, or ended by time."""
+    """By an event or by time, access of the user changed within the hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

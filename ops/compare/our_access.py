@@ -7,8 +7,16 @@ from sqlalchemy import Connection, text
 
 from ops.compare.classify import UserOnBothSides, UserStanding
 from ops.queries.known_users import known_by_rows
+from runtime.ledger.deliveries import STRIPE
+from runtime.ledger.maintenance.reproject import CLOCK
+from runtime.ledger.write import CHANGES, ENTITLEMENT
 
 _READ_AT_ONCE: Final = 2000
+_HEARD: Final = [STRIPE, CLOCK]
+"""The actors of changes that an application makes too, only later. It does not hear of what a
+person grants here or a backfill finds, so no wait would make both agree."""
+
+_CHANGES: Final = [f"{ENTITLEMENT}.{change}" for change in CHANGES.values()]
 
 
 def access_by_user(connection: Connection) -> Iterator[tuple[str, str, Any]]:
@@ -22,9 +30,10 @@ def standings(
 ) -> Mapping[str, UserStanding]:
     """Return whether each of these users is known, and changed within the hour."""
     named = [user.user_id for user in users]
+    values = {"users": named, "heard": _HEARD, "changes": _CHANGES}
     return {
         user_id: UserStanding(known=known, recent=recent)
-        for user_id, known, recent in connection.execute(_STANDING, {"users": named})
+        for user_id, known, recent in connection.execute(_STANDING, values)
     }
 
 
@@ -36,7 +45,10 @@ _STANDING: Final = text(
     f"""
     SELECT given.user_id,
            {known_by_rows("given.user_id")} OR versions.user_id IS NOT NULL AS known,
-           coalesce(versions.changed_at > now() - interval '1 hour', false)
+           EXISTS (SELECT FROM audit_logs AS entry
+                   WHERE entry.user_id = given.user_id AND entry.actor = ANY (:heard)
+                     AND entry.action = ANY (:changes)
+                     AND entry.occurred_at > now() - interval '1 hour')
            OR EXISTS (SELECT FROM user_entitlements AS ended
                       WHERE ended.user_id = given.user_id AND ended.active
                         AND ended.expires_at BETWEEN now() - interval '1 hour' AND now()) AS recent

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.status.comparisons import describe_disagreement
 from ops.terminal.formats import format_time
-from runtime.reconciling import Disagreement, Part, late_at, read_disagreement
+from runtime.reconciling import ComparedPart, Disagreement, late_at, read_disagreement
 from runtime.settings import Settings
 
 CHECK: Final = "comparisons"
@@ -50,6 +50,6 @@ def _without_schedule(settings: Settings) -> str:
 
 def _late(found: Disagreement, now: datetime) -> Iterator[str]:
     for part, began_at in found.runs_at.items():
-        if now - began_at > late_at(Part(part)):
-            what = "undelivered events" if part == Part.UNDELIVERED else part
+        if now - began_at > late_at(ComparedPart(part)):
+            what = "undelivered events" if part == ComparedPart.UNDELIVERED else part
             yield f"{what} were last compared {format_time(began_at)}"

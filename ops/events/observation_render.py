@@ -30,11 +30,18 @@ def print_observation(observation: RecordedObservation, *, payload: bool) -> Non
         "kind": seen.family,
         "account and mode": seen.realm,
         "asked at": format_time(seen.asked_at),
-        "asked for": ", ".join(observation.asked_for) or seen.event_id,
-        "asked by": seen.asked_by,
+        **_asking(observation),
         "API version": seen.api_version,
     }
     print_pairs(words.items())
     print_facts("facts", observation.facts, "the object is gone" if seen.gone else None)
     if payload:
         print_body(observation.payload.encode())
+
+
+def _asking(observation: RecordedObservation) -> dict[str, str | None]:
+    """Return the command that had it asked, the events for which it was asked, or both."""
+    by, events = observation.seen.asked_by, ", ".join(observation.asked_for)
+    if by is None:
+        return {"asked for": events or observation.seen.event_id}
+    return {"asked by": by, "asked for": events} if events else {"asked by": by}

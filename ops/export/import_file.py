@@ -17,9 +17,11 @@ from billing.errors import MalformedEvent
 from billing.fetching.observations import observations_from_json
 from ops.bulk.targets import Target
 from ops.errors import CommandFailed
+from ops.export.observations import is_observation_line, read_observation_line
 from ops.terminal.standard_input import STDIN, open_input
 from runtime.event_body import parse
 from runtime.ledger.deliveries import DISCARDED
+from runtime.ledger.observe import ObservedObject, ObserveOrigin
 
 LONGEST_LINE: Final = 64 * 1024 * 1024
 """More than the largest event takes, with all fetched objects and JSON escapes."""
@@ -42,7 +44,7 @@ class FileChanged(CommandFailed):
 
 
 class _InvalidLine(Exception):
-    """A line is not an exported event."""
+    """A line is neither an exported event nor an observation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +60,24 @@ class ImportedEvent(Target):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedObservation:
+    """An object that Stripe's API showed for no event; ``origin`` is what had it asked."""
+
+    observed: ObservedObject
+    origin: ObserveOrigin
+
+
+ImportedLine = ImportedEvent | ImportedObservation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFile:
     """A file whose lines have all been checked."""
 
     name: str
     file: BinaryIO
     events: int
+    observations: int
     digest: str
 
     def __iter__(self) -> Iterator[ImportedEvent]:
@@ -72,9 +86,20 @@ class ImportFile:
         Raises:
             FileChanged: a line cannot be read any more.
         """
+        return (each for each in self._lines() if isinstance(each, ImportedEvent))
+
+    def observed(self) -> Iterator[ImportedObservation]:
+        """Yield every observation that no event asked for, one line at a time.
+
+        Raises:
+            FileChanged: a line cannot be read any more.
+        """
+        return (each for each in self._lines() if isinstance(each, ImportedObservation))
+
+    def _lines(self) -> Iterator[ImportedLine]:
         try:
-            for _, event in _read_events(self.name, self.file):
-                yield event
+            for _, each in _read_lines(self.name, self.file):
+                yield each
         except _InvalidLine as error:
             raise FileChanged(str(error)) from error
         except OSError as error:
@@ -106,36 +131,50 @@ def open_import(name: str) -> Iterator[ImportFile]:
 
 
 def _check_all_lines(name: str, file: BinaryIO) -> ImportFile:
-    digest, events = sha256(), 0
-    for line, _ in _read_events(name, file):
+    digest, events, observations = sha256(), 0, 0
+    for line, read in _read_lines(name, file):
         digest.update(line)
-        events += 1
-    if not events:
+        events += isinstance(read, ImportedEvent)
+        observations += isinstance(read, ImportedObservation)
+    if not events + observations:
         raise CommandFailed(f"{name} holds no event: nothing was imported")
-    return ImportFile(name=name, file=file, events=events, digest=digest.hexdigest())
+    return ImportFile(
+        name=name,
+        file=file,
+        events=events,
+        observations=observations,
+        digest=digest.hexdigest(),
+    )
 
 
-def _read_events(name: str, file: BinaryIO) -> Iterator[tuple[bytes, ImportedEvent]]:
-    """Yield every line and its event."""
+def _read_lines(name: str, file: BinaryIO) -> Iterator[tuple[bytes, ImportedLine]]:
+    """Yield every line with its event or observation."""
     file.seek(0)
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
         try:
-            event = _read_line(line)
+            read = _read_line(line)
         except _INVALID as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise _InvalidLine(
                 f"{name}, line {number}: it is not a line that `paidup events export` writes"
                 f" ({why})"
             ) from error
-        yield line, event
+        yield line, read
 
 
-def _read_line(line: bytes) -> ImportedEvent:
+def _read_line(line: bytes) -> ImportedLine:
     if not line.endswith(b"\n"):
         raise ValueError("it has no line end: the file is truncated")
     document: Mapping[str, Any] = json.loads(line)
+    if is_observation_line(document):
+        observed, origin = read_observation_line(document)
+        return ImportedObservation(observed=observed, origin=origin)
+    return _read_event(document)
+
+
+def _read_event(document: Mapping[str, Any]) -> ImportedEvent:
     body = document["payload"].encode()
     if sha256(body).hexdigest() != document["payload_sha256"]:
         raise ValueError("the payload does not match payload_sha256")

@@ -20,6 +20,11 @@ from ops.bulk.run import Pace, Replay
 from ops.bulk_audit import BulkAudit
 from ops.errors import CommandFailed
 from ops.export.import_file import FileChanged, ImportedEvent, ImportFile, open_import
+from ops.export.import_observations import (
+    OperatorOfImport,
+    import_observations,
+    preview_observations,
+)
 from ops.queries.replay_results import current_mark
 from ops.replay.render import QUIET, print_preview, print_replay
 from ops.replay.start import ReplayOptions, confirm, replay_settings, run_replay
@@ -29,7 +34,9 @@ from ops.terminal.progress import progress
 from runtime.broker import Publish, WakePublisher, make_celery
 from runtime.inbox.inbox import Inbox
 from runtime.ledger.deliveries import REPLAY
+from runtime.ledger.deployment import ledger_of
 from runtime.ledger.prepare import Scope, prepare
+from runtime.ledger.record import Ledger
 from runtime.settings import Settings
 
 REQUESTED: Final = "import.requested"
@@ -61,11 +68,16 @@ def import_events(name: str, options: ReplayOptions) -> int:
                     actor=options.actor,
                     reason=require_reason(options.reason),
                 )
-                return _import(requeuer, source, since, options)
+                ledger = ledger_of(settings, engine)
+                return _import(requeuer, source, since, options, ledger)
 
 
 def _import(
-    requeuer: "ImportRequeuer", source: ImportFile, since: int, options: ReplayOptions
+    requeuer: "ImportRequeuer",
+    source: ImportFile,
+    since: int,
+    options: ReplayOptions,
+    ledger: Ledger,
 ) -> int:
     audit = BulkAudit(
         engine=requeuer.engine,
@@ -73,7 +85,8 @@ def _import(
         reason=requeuer.reason,
         targets=[("file", source.digest)],
     )
-    audit.record(REQUESTED, "done", {"file": source.name, "events": source.events})
+    asked = {"events": source.events, "observations": source.observations}
+    audit.record(REQUESTED, "done", {"file": source.name, **asked})
     replay = Replay(
         requeue=requeuer.requeue,
         inbox=requeuer.inbox,
@@ -87,15 +100,19 @@ def _import(
     )
     try:
         run_replay(replay, "importing")
+        by = OperatorOfImport(requeuer.actor, requeuer.reason)
+        observed = import_observations(ledger, source, by, interrupted=replay.interrupted)
     except FileChanged as error:
         audit.record(ENDED, "failed", {"requeued": replay.requeued})
         done = f"{replay.requeued} of {source.events} events were requeued"
         raise CommandFailed(f"{error}, {done}: import the whole file again") from error
     results = replay.results
     counts = {str(status): number for status, number in results.counts.items()}
-    audit.record(ENDED, "done" if results.all_done else "failed", {"counts": counts})
-    print_replay(replay, as_json=options.as_json, source=source.described)
-    return 0 if results.all_done else 1
+    all_done = results.all_done and observed.all_done
+    after = {"counts": counts, "observations": observed.counts}
+    audit.record(ENDED, "done" if all_done else "failed", after)
+    print_replay(replay, as_json=options.as_json, source=source.described, observed=observed)
+    return 0 if all_done else 1
 
 
 def _preview(settings: Settings, engine: Engine, source: ImportFile, *, as_json: bool) -> int:
@@ -110,8 +127,10 @@ def _preview(settings: Settings, engine: Engine, source: ImportFile, *, as_json:
             for event, skip in zip(events, skipped, strict=True):
                 results.add(skip or _preview_event(event, scope))
             report(results.counts.total())
-    print_preview(ReplayPreview(results=results), as_json=as_json, source=source.described)
-    return 0 if results.all_done else 1
+    observed = preview_observations(ledger_of(settings, engine), source)
+    preview = ReplayPreview(results=results)
+    print_preview(preview, as_json=as_json, source=source.described, observed=observed)
+    return 0 if results.all_done and observed.all_done else 1
 
 
 def _preview_event(event: ImportedEvent, scope: Scope) -> ReplayResult:

@@ -97,7 +97,7 @@ def _features(ask: Ask, product: str) -> Iterator[str]:
 
 
 def _pages(ask: Ask, path: str, **wanted: str) -> Iterator[Raw]:
-    after = None
+    after: str | None = None
     while True:
         start = {"starting_after": after} if after else {}
         query = urlencode({"limit": 100, **wanted, **start})

@@ -69,7 +69,7 @@ def describe_asking(origin: str | None, actor: str | None, reason: str | None) -
     """Return by what Stripe's API was asked for no event: the command, for whom and why."""
     if origin is None:
         return None
-    return f"{origin} by {actor}" + (f": {reason}" if reason else "")
+    return f"the {origin} of {actor}" + (f": {reason}" if reason else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

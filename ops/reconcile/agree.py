@@ -5,18 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from sqlalchemy import Connection
 
 from ops.reconcile.agreement import Agreement
-from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.differences import (
-    Difference,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     count_differences,
     read_differences,
 )
 from ops.reconcile.shown import ObjectScope, agreed_rows, forget_pages, our_totals, their_totals
 from ops.reconcile.totals import DifferingDay, differing_days
 from runtime.ledger.rows import TableName
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 
 _ROWS = (TableName.SUBSCRIPTIONS, TableName.PAYMENTS)
 
@@ -24,12 +24,15 @@ LISTS_LEFT_OUT = "totals by day: they need every list of money, read whole"
 
 
 def agree(
-    connection: Connection, course: Course, scope: ObjectScope, compared: Mapping[Part, PartEnded]
+    connection: Connection,
+    course: ComparisonRun,
+    scope: ObjectScope,
+    compared: Mapping[ComparedPart, PartEnded],
 ) -> Agreement:
     """Return the statement of a run that compared objects, and forget what its pages showed."""
     run, realm = course.run.id, course.account.realm
     not_compared = [each for ended in compared.values() for each in ended.not_compared]
-    has_totals = not scope.customers and not compared[Part.OBJECTS].not_compared
+    has_totals = not scope.customers and not compared[ComparedPart.OBJECTS].not_compared
     if not has_totals:
         not_compared.append(LISTS_LEFT_OUT)
     open_still = [
@@ -38,7 +41,7 @@ def agree(
         if each.state is not DifferenceState.REPAIRED
     ]
     rows = agreed_rows(connection, run, realm, [*_names_of_rows(open_still)])
-    events = compared.get(Part.EVENTS)
+    events = compared.get(ComparedPart.EVENTS)
     statement = Agreement(
         realm=realm,
         as_of=course.run.started_at,
@@ -56,7 +59,9 @@ def agree(
     return statement
 
 
-def _days(connection: Connection, course: Course, scope: ObjectScope) -> tuple[DifferingDay, ...]:
+def _days(
+    connection: Connection, course: ComparisonRun, scope: ObjectScope
+) -> tuple[DifferingDay, ...]:
     since = scope.since.date() if scope.since else None
     return differing_days(
         our_totals(connection, scope.realm, scope.since),
@@ -66,7 +71,7 @@ def _days(connection: Connection, course: Course, scope: ObjectScope) -> tuple[D
     )
 
 
-def _names_of_rows(differences: Iterable[Difference]) -> Iterator[str]:
+def _names_of_rows(differences: Iterable[FoundDifference]) -> Iterator[str]:
     """Yield the ids of the subscriptions and payments that differ."""
     for each in differences:
         yield each.name

@@ -181,11 +181,16 @@ def differences_in(
 
 def net_changes(changes: Iterable[ObjectChange], stored: StoredRows) -> Iterator[RowChange]:
     """Yield the rows that differ in a compared column once all decisions are carried out."""
-    after = {key: row for change in changes for key, row in _written(change.decisions)}
+    after = rows_after(changes)
     found = [
         RowChange(table=key[0], before=stored.get(key), after=after[key]) for key in sorted(after)
     ]
     yield from filter(_differs, _without_renamed(found))
+
+
+def rows_after(changes: Iterable[ObjectChange]) -> dict[RowKey, Row | None]:
+    """Return every row that the decisions write, as they leave it; None if they delete it."""
+    return {key: row for change in changes for key, row in _written(change.decisions)}
 
 
 def keys_in(changes: Iterable[ObjectChange]) -> frozenset[RowKey]:

@@ -1,4 +1,4 @@
-"""What a reconciliation is asked for, and what each of its parts works with."""
+"""The request of a reconciliation, and all that its parts work with."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from ops.stripe_runs.runs import OpenRun
 from runtime.broker import Publish
 from runtime.inbox.inbox import Inbox
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import StripeApi
@@ -24,8 +24,8 @@ SCHEDULED_REASON: Final = "by schedule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What to compare and what to do about it.
+class ComparisonRequest:
+    """A request to compare, and what to do about differences.
 
     ``first`` is the first day (UTC) of events, and of the objects that are bounded by time;
     ``every_day`` reads closed days again. ``user`` or ``customer`` limit it to one of them.
@@ -34,7 +34,7 @@ class Wish:
 
     actor: str
     reason: str | None
-    parts: tuple[Part, ...] = (Part.EVENTS, Part.OBJECTS)
+    parts: tuple[ComparedPart, ...] = (ComparedPart.EVENTS, ComparedPart.OBJECTS)
     first: date | None = None
     every_day: bool = False
     user: str | None = None
@@ -66,7 +66,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class ComparisonRun:
     """One run of one account and mode, as its parts use it.
 
     ``make_api`` returns a client with a budget of its own for each thread. ``report`` tells how
@@ -80,7 +80,7 @@ class Course:
     make_api: Callable[[], StripeApi]
     account: ApiAccount
     run: OpenRun
-    wish: Wish
+    wish: ComparisonRequest
     wait: Callable[[float], None]
     """Sleep; raises ``Interrupted`` once a person asked to stop."""
     is_stopping: Callable[[], bool]
@@ -115,7 +115,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartEnded:
-    """What a part of a run found, beside the differences that it stored.
+    """The findings of one part of a run, beside the differences that it stored.
 
     ``agreed`` counts what both sides have alike, by name. ``not_compared`` are sentences about what
     was left out. ``unread`` are ranges that Stripe did not answer; the run is then not done.

@@ -1,4 +1,4 @@
-"""What a reconciliation found, and how each difference stands now, by the id of event or object.
+"""The differences that a reconciliation found, and the state of each, by the id of event or object.
 
 A difference is written when it is found, and again whenever its state changes, so a run that was
 killed knows what it had found.
@@ -14,6 +14,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from models.tables import StripeRunDifference
+from runtime.database.one_of import one_of
+
+EVENT: Final = "event"
+"""The family of a difference that concerns an event."""
 
 
 class DifferenceClass(StrEnum):
@@ -33,7 +37,7 @@ class DifferenceClass(StrEnum):
 
 
 class DifferenceState(StrEnum):
-    """How a difference stands."""
+    """The state of a difference."""
 
     MOVING = "moving"
     """It is young, or something of it is under way: it may be gone by itself in a minute."""
@@ -44,7 +48,7 @@ class DifferenceState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class FoundDifference:
     """One difference between Stripe and us; ``says`` is a sentence for the operator."""
 
     name: str
@@ -61,7 +65,7 @@ class Difference:
     theirs: Any | None = None
 
 
-def write_differences(connection: Connection, run: int, found: Iterable[Difference]) -> None:
+def write_differences(connection: Connection, run: int, found: Iterable[FoundDifference]) -> None:
     """Store differences of a run; one that it found before is from now on as it is found now."""
     if rows := [_row(run, each) for each in found]:
         connection.execute(_WRITE, rows)
@@ -69,7 +73,7 @@ def write_differences(connection: Connection, run: int, found: Iterable[Differen
 
 def read_differences(
     connection: Connection, run: int, *, states: Sequence[DifferenceState] = (*DifferenceState,)
-) -> list[Difference]:
+) -> list[FoundDifference]:
     """Return the differences of a run in these states, by class and name."""
     query = (
         sa.select(StripeRunDifference.__table__)
@@ -77,6 +81,33 @@ def read_differences(
         .order_by(StripeRunDifference.classed, StripeRunDifference.name)
     )
     return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def seen_once(connection: Connection, run: int, most: int) -> tuple[int, list[FoundDifference]]:
+    """Return how many objects of a run differed in one look so far, and the first of them."""
+    candidates = (
+        StripeRunDifference.run == run,
+        StripeRunDifference.state == DifferenceState.MOVING,
+        StripeRunDifference.family != EVENT,
+    )
+    number = connection.scalar(sa.select(sa.func.count()).where(*candidates)) or 0
+    query = (
+        sa.select(StripeRunDifference.__table__)
+        .where(*candidates)
+        .order_by(StripeRunDifference.classed, StripeRunDifference.name)
+        .limit(most)
+    )
+    return number, [_read(row) for row in connection.execute(query).mappings()]
+
+
+def forget_differences(connection: Connection, run: int, known: Iterable[FoundDifference]) -> None:
+    """Delete differences of a run, because another look says otherwise."""
+    connection.execute(
+        sa.delete(StripeRunDifference).where(
+            StripeRunDifference.run == run,
+            one_of(StripeRunDifference.name, [each.name for each in known]),
+        )
+    )
 
 
 def count_differences(connection: Connection, run: int) -> dict[str, dict[str, int]]:
@@ -92,7 +123,7 @@ def count_differences(connection: Connection, run: int) -> dict[str, dict[str, i
     return counts
 
 
-def _row(run: int, found: Difference) -> dict[str, Any]:
+def _row(run: int, found: FoundDifference) -> dict[str, Any]:
     return {
         "run": run,
         "name": found.name,
@@ -107,8 +138,8 @@ def _row(run: int, found: Difference) -> dict[str, Any]:
     }
 
 
-def _read(row: sa.RowMapping) -> Difference:
-    return Difference(
+def _read(row: sa.RowMapping) -> FoundDifference:
+    return FoundDifference(
         name=row["name"],
         family=row["family"],
         classed=DifferenceClass(row["class"]),

@@ -8,18 +8,18 @@ from typing import Final, Protocol
 from sqlalchemy.engine import Connection
 
 from billing.json_fields import Raw
-from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.differences import write_differences
 from ops.reconcile.event_days import count_event
 from ops.reconcile.missing_events import (
-    JudgedEvent,
+    ComparedEvent,
     ListedEvent,
-    Verdict,
+    ListedState,
+    compare_listed,
     find_standings,
-    judge,
     read_events,
 )
-from ops.reconcile.put_in import FrontDoor, Results
+from ops.reconcile.put_in import MissingEventInput, Results
 from ops.reconcile.same_account import Proof, prove_account
 from ops.stripe_runs.asking import PatientApi
 
@@ -33,7 +33,7 @@ NOT_PROVEN: Final = (
 
 
 class Progress(Protocol):
-    """What stores how far a list is read, in the transaction that stores a page."""
+    """The function that stores how far a list is read, in the transaction that stores a page."""
 
     def __call__(self, connection: Connection) -> None:
         """Write it, and renew the lease."""
@@ -42,11 +42,11 @@ class Progress(Protocol):
 class EventComparison:
     """The comparison of one run; its counts are the run's."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: ComparisonRun) -> None:
         self.api = PatientApi(course.make_api(), course.account, course.pause)
         self._course = course
         self._asked_before = course.run.requests
-        self._door = FrontDoor(
+        self._door = MissingEventInput(
             inbox=course.inbox,
             publish=course.publish,
             actor=course.wish.actor,
@@ -58,7 +58,7 @@ class EventComparison:
     def take(self, objects: Sequence[Raw], now: datetime, save: Progress, *, by_day: bool) -> None:
         """Compare one page; ``now`` is by Stripe's clock. ``by_day`` counts each event's day."""
         judged = self._judge(objects, now)
-        missing = [each.event for each in judged if each.verdict is Verdict.MISSING]
+        missing = [each.event for each in judged if each.verdict is ListedState.MISSING]
         putting = missing if missing and self._may_put_in else []
         if putting:
             self._door.wait_for_room(len(putting))
@@ -90,16 +90,16 @@ class EventComparison:
         if course.run.counts["not proven"]:
             said.append(NOT_PROVEN)
         return PartEnded(
-            agreed={"events": course.run.counts[Verdict.AGREES]},
+            agreed={"events": course.run.counts[ListedState.AGREES]},
             not_compared=tuple(said),
             unread=tuple(unread),
         )
 
-    def _judge(self, objects: Sequence[Raw], now: datetime) -> tuple[JudgedEvent, ...]:
+    def _judge(self, objects: Sequence[Raw], now: datetime) -> tuple[ComparedEvent, ...]:
         events = read_events(objects, self._course.account.account)
         with self._course.engine.connect() as connection:
             standings = find_standings(connection, self._course.inbox, events)
-        return judge(events, standings, now=now)
+        return compare_listed(events, standings, now=now)
 
     @cached_property
     def _may_put_in(self) -> bool:
@@ -114,7 +114,7 @@ class EventComparison:
             return False
         return True
 
-    def _count(self, judged: Sequence[JudgedEvent], *, by_day: bool) -> None:
+    def _count(self, judged: Sequence[ComparedEvent], *, by_day: bool) -> None:
         counts = self._course.run.counts
         for each in judged:
             counts["events"] += 1
@@ -126,7 +126,7 @@ class EventComparison:
     def _store(
         self,
         connection: Connection,
-        judged: Sequence[JudgedEvent],
+        judged: Sequence[ComparedEvent],
         putting: Sequence[ListedEvent],
     ) -> None:
         put: Mapping[str, object] = {each.event_id: each for each in putting}

@@ -31,7 +31,7 @@ class DayRead:
 
     events: int
     open_here: int
-    """Those that are not settled here, and that nobody has to decide about: missing or waiting."""
+    """Those that are missing or wait here; a dead letter is none of them."""
     digest: int
     """The sum of the hashes of all ids."""
 
@@ -85,7 +85,7 @@ def days_to_read(
 def spans_of(days: Iterable[date], now: datetime, *, older: bool) -> tuple[Span, ...]:
     """Return the parts of the list that show these days, neighbouring days in one, oldest first.
 
-    ``older`` adds whatever Stripe lists before the oldest day that it promises to keep, if that
+    ``older`` adds all that Stripe lists before the oldest day that it promises to keep, if that
     day is among them: it may keep events for longer, and did not read them either if that is open.
     """
     spans: list[Span] = []

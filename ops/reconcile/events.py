@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.day_store import read_days, write_days
 from ops.reconcile.event_comparison import EventComparison
 from ops.reconcile.event_days import KnownDay, days_to_read, next_known, read_day, spans_of
@@ -35,7 +35,7 @@ READERS: Final = 10
 MORE: Final = "Stripe lists more undelivered events, which the nightly comparison covers"
 
 
-def compare_events(course: Course) -> PartEnded:
+def compare_events(course: ComparisonRun) -> PartEnded:
     """Read every day that is not closed, put in what is missing if that is wanted, and wait.
 
     Raises:
@@ -71,7 +71,7 @@ def compare_events(course: Course) -> PartEnded:
     return comparison.ended(unread=unread)
 
 
-def compare_undelivered(course: Course) -> PartEnded:
+def compare_undelivered(course: ComparisonRun) -> PartEnded:
     """Compare the events of the last hours that Stripe could not deliver; one request, or a few.
 
     Raises:
@@ -103,7 +103,7 @@ def _until_now(spans: Sequence[Span], now: datetime) -> tuple[Span, ...]:
     )
 
 
-def _remember(course: Course, days: Iterable[date], known: Iterable[KnownDay]) -> None:
+def _remember(course: ComparisonRun, days: Iterable[date], known: Iterable[KnownDay]) -> None:
     """Store the days that were read, and close those that need not be read again."""
     run, realm, before = course.run, course.account.realm, {each.day: each for each in known}
     now_known = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ops.reconcile.differences import Difference
+from ops.reconcile.differences import FoundDifference
 from ops.reconcile.past_runs import PastRun
 from ops.terminal.formats import format_time
 from ops.terminal.layout import aligned_lines
@@ -10,7 +10,7 @@ from ops.terminal.money import format_money
 from ops.terminal.output import Json, printable, to_json
 
 
-def run_document(run: PastRun, differences: Sequence[Difference]) -> dict[str, Json]:
+def run_document(run: PastRun, differences: Sequence[FoundDifference]) -> dict[str, Json]:
     """Return a run with its statement and its differences as JSON values."""
     return {
         "run": run.id,
@@ -27,7 +27,7 @@ def run_document(run: PastRun, differences: Sequence[Difference]) -> dict[str, J
     }
 
 
-def run_lines(run: PastRun, differences: Sequence[Difference]) -> Iterator[str]:
+def run_lines(run: PastRun, differences: Sequence[FoundDifference]) -> Iterator[str]:
     """Yield the lines of a run as text: its statement, and what differs."""
     yield printable(f"{run.realm}, run {run.id}, {run.about}: {run.says}")
     yield from aligned_lines([[name, printable(value)] for name, value in _pairs(run)])
@@ -51,6 +51,6 @@ def _pairs(run: PastRun) -> Iterator[tuple[str, object]]:
 _TITLES = ("difference", "state", "id", "what", "user", "customer", "says")
 
 
-def _cells(each: Difference) -> list[str]:
+def _cells(each: FoundDifference) -> list[str]:
     words = (each.classed.replace("_", " "), each.state, each.name, each.family)
     return [*map(printable, (*words, each.user_id, each.stripe_customer_id, each.says))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from billing.fetching.observations import Name
 from ops.reconcile.classify import ObjectDifference
 from ops.reconcile.compare import ShownObject
-from ops.reconcile.differences import Difference
+from ops.reconcile.differences import FoundDifference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Looked:
     repair leaves them alone.
     """
 
-    found: tuple[Difference, ...] = ()
+    found: tuple[FoundDifference, ...] = ()
     standing: tuple[ObjectDifference, ...] = ()
     moving: frozenset[Name] = frozenset()
     shown: Mapping[Name, ShownObject] = field(default_factory=dict)

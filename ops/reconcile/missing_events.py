@@ -1,8 +1,8 @@
 """Compare events that Stripe lists with those that are here: settled, waiting, dead or missing.
 
-An event that is missing goes in by the door through which an operator's replay goes, and is applied
-as a delivery of Stripe would be. A dead letter or a discarded event is never put in: somebody has
-decided about it, or has to.
+An event that is missing goes into the inbox as an operator's replay does, and is applied as a
+delivery of Stripe would be. A dead letter or a discarded event is never put in, because a person
+has decided about it, or has to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from billing.envelope import Envelope, usable_id
 from billing.json_fields import Raw, customer_in, enum_in, object_in, time_in
 from billing.readers.registry import HANDLED_TYPES
 from models.tables import DeadLetter, StripeEvent
-from ops.reconcile.differences import Difference, DifferenceClass, DifferenceState
+from ops.reconcile.differences import EVENT, DifferenceClass, DifferenceState, FoundDifference
 from runtime.database.one_of import one_of
 from runtime.event_body import parse
 from runtime.inbox.inbox import Inbox
@@ -27,15 +27,12 @@ from runtime.json_text import write_json
 YOUNG: Final = timedelta(minutes=10)
 """Stripe sends most events within seconds. A younger event that is not here may still arrive."""
 
-EVENT: Final = "event"
-"""The family of a difference that concerns an event."""
-
 _TWIN_WITHIN: Final = timedelta(seconds=2)
 """Between the times of a snapshot and a thin event of one change: one is in whole seconds."""
 
 
-class Standing(StrEnum):
-    """What has become of an event here."""
+class KnownState(StrEnum):
+    """The state of an event here."""
 
     SETTLED = "settled"
     TWIN_SETTLED = "twin settled"
@@ -46,8 +43,8 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Verdict(StrEnum):
-    """What a listed event means for the reconciliation."""
+class ListedState(StrEnum):
+    """The meaning of a listed event for the comparison."""
 
     AGREES = "agrees"
     WAITING = "waiting"
@@ -82,9 +79,9 @@ class ListedEvent:
         stated = self._stated
         return self.object_id if stated.get("object") == "customer" else customer_in(stated)
 
-    def difference(self, state: DifferenceState, says: str) -> Difference:
+    def difference(self, state: DifferenceState, says: str) -> FoundDifference:
         """Return the difference that it makes by not being settled here."""
-        return Difference(
+        return FoundDifference(
             name=self.event_id,
             family=EVENT,
             classed=DifferenceClass.MISSING_EVENT,
@@ -115,28 +112,33 @@ class ListedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedEvent:
+class ComparedEvent:
     """An event and what it means."""
 
     event: ListedEvent
-    verdict: Verdict
+    verdict: ListedState
 
     @property
     def is_open(self) -> bool:
         """True while the event may still have to be put in."""
-        return self.verdict in {Verdict.MISSING, Verdict.MOVING, Verdict.WAITING}
+        return self.verdict in {ListedState.MISSING, ListedState.MOVING, ListedState.WAITING}
 
-    def difference(self) -> Difference | None:
+    def difference(self) -> FoundDifference | None:
         """Return the difference to store, None if there is none."""
         match self.verdict:
-            case Verdict.MISSING:
+            case ListedState.MISSING:
                 return self.event.difference(DifferenceState.STANDS, "it never arrived here")
-            case Verdict.MOVING:
+            case ListedState.MOVING:
                 return self.event.difference(DifferenceState.MOVING, "it may still arrive")
-            case Verdict.DEAD:
+            case ListedState.DEAD:
                 says = f"it is a dead letter: `paidup dead show {self.event.event_id}`"
                 return self.event.difference(DifferenceState.LEFT, says)
-            case Verdict.AGREES | Verdict.WAITING | Verdict.DISCARDED | Verdict.NOT_READ:
+            case (
+                ListedState.AGREES
+                | ListedState.WAITING
+                | ListedState.DISCARDED
+                | ListedState.NOT_READ
+            ):
                 return None
             case _:
                 assert_never(self.verdict)
@@ -157,75 +159,75 @@ def read_events(objects: Iterable[Raw], account: str | None) -> tuple[ListedEven
     )
 
 
-def judge(
-    events: Iterable[ListedEvent], standings: Mapping[str, Standing], *, now: datetime
-) -> tuple[JudgedEvent, ...]:
+def compare_listed(
+    events: Iterable[ListedEvent], standings: Mapping[str, KnownState], *, now: datetime
+) -> tuple[ComparedEvent, ...]:
     """Return what each event means; ``now`` is by Stripe's clock."""
     return tuple(
-        JudgedEvent(event=each, verdict=_verdict(each, standings.get(each.event_id), now))
+        ComparedEvent(event=each, verdict=_verdict(each, standings.get(each.event_id), now))
         for each in events
     )
 
 
-def _verdict(event: ListedEvent, standing: Standing | None, now: datetime) -> Verdict:
+def _verdict(event: ListedEvent, standing: KnownState | None, now: datetime) -> ListedState:
     if event.type not in HANDLED_TYPES:
-        return Verdict.NOT_READ
+        return ListedState.NOT_READ
     match standing:
-        case Standing.SETTLED | Standing.TWIN_SETTLED:
-            return Verdict.AGREES
-        case Standing.WAITING:
-            return Verdict.WAITING
-        case Standing.DISCARDED:
-            return Verdict.DISCARDED
-        case Standing.DEAD:
-            return Verdict.DEAD
-        case Standing.UNKNOWN | None:
-            return Verdict.MOVING if now - event.created_at < YOUNG else Verdict.MISSING
+        case KnownState.SETTLED | KnownState.TWIN_SETTLED:
+            return ListedState.AGREES
+        case KnownState.WAITING:
+            return ListedState.WAITING
+        case KnownState.DISCARDED:
+            return ListedState.DISCARDED
+        case KnownState.DEAD:
+            return ListedState.DEAD
+        case KnownState.UNKNOWN | None:
+            return ListedState.MOVING if now - event.created_at < YOUNG else ListedState.MISSING
         case _:
             assert_never(standing)
 
 
 def find_standings(
     connection: Connection, inbox: Inbox, events: Sequence[ListedEvent]
-) -> dict[str, Standing]:
+) -> dict[str, KnownState]:
     """Return what has become of each event of a type that is read.
 
     The inbox is asked before the database: an event that leaves it is settled or dead by then.
     """
     read = {each.event_id: each for each in events if each.type in HANDLED_TYPES}
-    standings = dict.fromkeys(inbox.pending([*read]), Standing.WAITING)
+    standings = dict.fromkeys(inbox.pending([*read]), KnownState.WAITING)
     standings |= _dead(connection, [*read])
     standings |= _settled(connection, [*read])
     unknown = [each for event_id, each in read.items() if event_id not in standings]
     return standings | _twins(connection, unknown)
 
 
-def _settled(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:
+def _settled(connection: Connection, ids: Sequence[str]) -> dict[str, KnownState]:
     settled = connection.scalars(sa.select(StripeEvent.id).where(one_of(StripeEvent.id, ids)))
-    return dict.fromkeys(settled, Standing.SETTLED)
+    return dict.fromkeys(settled, KnownState.SETTLED)
 
 
-def _dead(connection: Connection, ids: Sequence[str]) -> dict[str, Standing]:
+def _dead(connection: Connection, ids: Sequence[str]) -> dict[str, KnownState]:
     query = sa.select(DeadLetter.event_id, DeadLetter.state).where(one_of(DeadLetter.event_id, ids))
-    meant = {"open": Standing.DEAD, "discarded": Standing.DISCARDED}
+    meant = {"open": KnownState.DEAD, "discarded": KnownState.DISCARDED}
     return {
         row.event_id: meant[row.state] for row in connection.execute(query) if row.state in meant
     }
 
 
-def _twins(connection: Connection, events: Sequence[ListedEvent]) -> dict[str, Standing]:
+def _twins(connection: Connection, events: Sequence[ListedEvent]) -> dict[str, KnownState]:
     """Return those of which the thin event of the same change is settled and was read."""
     objects = sorted({each.object_id for each in events if each.object_id})
     if not objects:
         return {}
-    told = [
+    thin = [
         (row.type, row.object_id, row.created_at)
         for row in connection.execute(_THIN_EVENTS, {"objects": objects})
     ]
     return {
-        each.event_id: Standing.TWIN_SETTLED
+        each.event_id: KnownState.TWIN_SETTLED
         for each in events
-        if any(_is_twin(each, *t) for t in told)
+        if any(_is_twin(each, *other) for other in thin)
     }
 
 

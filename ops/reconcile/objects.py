@@ -14,24 +14,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Final
 
-import sqlalchemy as sa
-
 from billing.fetching.observations import ApiObservation, Name
 from billing.fetching.record import FetchTarget
-from models.tables import Membership, StripeRunDifference
 from ops.reconcile.compare import ComparedObjects, Comparison, ShownObject
-from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import (
-    Difference,
     DifferenceClass,
     DifferenceState,
-    read_differences,
+    FoundDifference,
+    forget_differences,
+    seen_once,
     write_differences,
 )
-from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
-from ops.reconcile.missing_events import EVENT
 from ops.reconcile.repair import Repair, preview_repair
 from ops.reconcile.shown import (
     NoCustomer,
@@ -62,7 +58,6 @@ from ops.stripe_runs.pages import ListPage
 from ops.stripe_runs.walk import ListReading, Walk
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interrupted
-from runtime.database.one_of import one_of
 from runtime.ledger.deployment import ledger_of
 from runtime.ledger.record import Ledger
 from runtime.stripe_api.errors import ApiForbidden
@@ -77,7 +72,7 @@ _WHOLE: Final = (CUSTOMERS, SUBSCRIPTIONS)
 """The lists that are read whole: these objects change long after they were made."""
 
 
-def compare_objects(course: Course) -> PartEnded:
+def compare_objects(course: ComparisonRun) -> PartEnded:
     """Compare all objects, or those of one customer or user, and repair them if that is wanted.
 
     Raises:
@@ -102,7 +97,7 @@ def compare_objects(course: Course) -> PartEnded:
     )
 
 
-def scope_of(course: Course) -> ObjectScope:
+def scope_of(course: ComparisonRun) -> ObjectScope:
     """Return the objects that a run compares.
 
     Raises:
@@ -128,7 +123,7 @@ class ObjectComparison:
     ``not_compared`` says what it left out and why, ``unread`` what Stripe did not answer.
     """
 
-    def __init__(self, course: Course, ledger: Ledger, scope: ObjectScope) -> None:
+    def __init__(self, course: ComparisonRun, ledger: Ledger, scope: ObjectScope) -> None:
         self.not_compared: list[str] = []
         self.unread: list[str] = []
         self._course = course
@@ -157,7 +152,7 @@ class ObjectComparison:
         ]
         self.not_compared += customer_objects.refused
         self._readable = customer_objects.readable
-        found = _candidates(self._comparison.together(shown), shown)
+        found = _candidates(self._comparison.of_list(shown), shown)
         with self._course.engine.begin() as connection:
             keep_page(connection, self._course.run.id, shown)
         self._keep(api, found)
@@ -208,7 +203,7 @@ class ObjectComparison:
         changed = {each.name for each in shown if digest_of(each.facts) != seen[each.name[1]]}
         compared = self._compared_by_customer(shown)
         looked = self._restated(compared, frozenset(changed), shown)
-        self._keep(api, looked.found, instead_of_candidates=True)
+        self._keep(api, looked.found, instead_of=candidates)
         return looked
 
     def _readings(self) -> Iterator[ListReading]:
@@ -250,30 +245,22 @@ class ObjectComparison:
             target = FetchTarget(family=family, stripe_id=stripe_id)
             yield from map(self._read, api.fetch((target,)))
 
-    def _seen_once(self) -> list[Difference]:
+    def _seen_once(self) -> list[FoundDifference]:
+        """Return the candidates, as many of them as are looked at again."""
         with self._course.engine.connect() as connection:
-            moving = read_differences(
-                connection, self._course.run.id, states=(DifferenceState.MOVING,)
-            )
-        candidates = [each for each in moving if each.family != EVENT]
-        if len(candidates) > MOST_CANDIDATES:
+            number, candidates = seen_once(connection, self._course.run.id, MOST_CANDIDATES)
+        if number > len(candidates):
             self.not_compared.append(
-                f"{len(candidates) - MOST_CANDIDATES} objects differ that were not looked at"
-                " twice: with so many, run `paidup backfill` first"
+                f"{number - len(candidates)} objects differ that were not looked at twice: with so"
+                " many, run `paidup backfill` first"
             )
-        return candidates[:MOST_CANDIDATES]
+        return candidates
 
     def _compared_by_customer(self, shown: Sequence[ShownObject]) -> list[ComparedObjects]:
-        keys = {key for each in shown for key in each.keys(self._scope.realm)}
-        query = sa.select(Membership.object_key, Membership.party).where(
-            one_of(Membership.object_key, keys)
-        )
-        with self._course.engine.connect() as connection:
-            parties = {key: party for key, party in connection.execute(query)}  # noqa: C416 - rows
-        named = [(each, each.keys(self._scope.realm)) for each in shown]
         gone = frozenset(each.name[1] for each in shown if each.observation.gone)
         return [
-            self._comparison.together(group, running=gone) for group in together(named, parties)
+            self._comparison.together(group, running=gone)
+            for group in self._comparison.by_customer(shown)
         ]
 
     def _restated(
@@ -307,18 +294,17 @@ class ObjectComparison:
     def _keep(
         self,
         api: PatientApi,
-        found: Iterable[Difference],
+        found: Iterable[FoundDifference],
         *,
-        instead_of_candidates: bool = False,
+        instead_of: Sequence[FoundDifference] = (),
     ) -> None:
         self._course.run.requests += api.sent
         with self._course.engine.begin() as connection:
-            if instead_of_candidates:
-                connection.execute(_forget_candidates(self._course.run.id))
+            forget_differences(connection, self._course.run.id, instead_of)
             write_differences(connection, self._course.run.id, found)
             self._course.run.beat(connection)
 
-    def _tell(self, candidates: Sequence[Difference]) -> None:
+    def _tell(self, candidates: Sequence[FoundDifference]) -> None:
         """Say that the run looks again; of one customer, also what differs so far."""
         if self._scope.customers:
             for each in candidates:
@@ -330,7 +316,7 @@ class ObjectComparison:
         return PatientApi(self._course.make_api(), self._course.account, self._course.pause)
 
 
-def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list[Difference]:
+def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list[FoundDifference]:
     """Return each object that shows a difference, to be asked for again."""
     by_name = {each.name: each for each in shown}
     found = [
@@ -347,9 +333,9 @@ def _candidates(compared: ComparedObjects, shown: Sequence[ShownObject]) -> list
     return found + [_candidate(each, DifferenceClass.STALE_HERE) for each in held]
 
 
-def _candidate(shown: ShownObject, classed: DifferenceClass) -> Difference:
+def _candidate(shown: ShownObject, classed: DifferenceClass) -> FoundDifference:
     family, stripe_id = shown.name
-    return Difference(
+    return FoundDifference(
         name=stripe_id,
         family=family,
         classed=classed,
@@ -359,13 +345,5 @@ def _candidate(shown: ShownObject, classed: DifferenceClass) -> Difference:
     )
 
 
-def _digest(candidate: Difference) -> str:
+def _digest(candidate: FoundDifference) -> str:
     return str(candidate.theirs["digest"]) if candidate.theirs else ""
-
-
-def _forget_candidates(run: int) -> sa.Delete:
-    return sa.delete(StripeRunDifference).where(
-        StripeRunDifference.run == run,
-        StripeRunDifference.state == DifferenceState.MOVING,
-        StripeRunDifference.family != EVENT,
-    )

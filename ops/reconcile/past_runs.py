@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 from models.tables import StripeRun
 from ops.errors import CommandFailed
 from ops.reconcile.agreement import Agreement, read_agreement
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 
 RUNNING = "running"
 _DONE = "done"
@@ -69,7 +69,7 @@ class PastRun:
     @property
     def agreement(self) -> Agreement | None:
         """The statement, if it ended and compared objects."""
-        if self.document is None or Part.OBJECTS not in self.parts:
+        if self.document is None or ComparedPart.OBJECTS not in self.parts:
             return None
         return read_agreement(self.document)
 
@@ -89,7 +89,7 @@ def read_run(connection: Connection, run: int) -> PastRun:
 def newest_agreement(connection: Connection, realm: str | None = None) -> PastRun | None:
     """Return the newest run that compared all objects to its end, of a realm or of any."""
     whole = _runs().where(StripeRun.state == _DONE, StripeRun.result["whole"].as_boolean())
-    objects = StripeRun.said["parts"].contains([str(Part.OBJECTS)])
+    objects = StripeRun.said["parts"].contains([str(ComparedPart.OBJECTS)])
     query = whole.where(objects).order_by(StripeRun.id.desc()).limit(1)
     if realm is not None:
         query = query.where(StripeRun.realm == realm)

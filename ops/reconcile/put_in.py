@@ -18,13 +18,14 @@ from ops.bulk.requeue import send_wakes
 from ops.bulk.run import CHECK_SECONDS, WINDOW, stall_reason
 from ops.errors import first_line
 from ops.reconcile.differences import (
-    Difference,
+    EVENT,
     DifferenceClass,
     DifferenceState,
+    FoundDifference,
     read_differences,
     write_differences,
 )
-from ops.reconcile.missing_events import EVENT, ListedEvent
+from ops.reconcile.missing_events import ListedEvent
 from runtime.broker import Publish
 from runtime.database.one_of import one_of
 from runtime.inbox.entries import Lane
@@ -42,7 +43,7 @@ _AT_ONCE: Final = 1000
 
 
 @dataclass(slots=True, kw_only=True)
-class FrontDoor:
+class MissingEventInput:
     """The way in for one run; ``tell`` gets each reason for which workers take nothing."""
 
     inbox: Inbox
@@ -60,7 +61,7 @@ class FrontDoor:
                 self.tell(reason)
             self.pause(CHECK_SECONDS)
 
-    def put(self, connection: Connection, events: Sequence[ListedEvent]) -> list[Difference]:
+    def put(self, connection: Connection, events: Sequence[ListedEvent]) -> list[FoundDifference]:
         """Put events in, inside the transaction that stores the differences, which it returns.
 
         Call ``send_wakes`` after COMMIT.
@@ -76,7 +77,7 @@ class FrontDoor:
         wakes, self._wakes = self._wakes, []
         send_wakes(self.inbox, self.publish, wakes)
 
-    def _put_one(self, event: ListedEvent) -> Difference:
+    def _put_one(self, event: ListedEvent) -> FoundDifference:
         try:
             envelope = event.as_delivered()
         except MalformedEvent as error:
@@ -102,14 +103,14 @@ class FrontDoor:
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """What became of the events that a run put in."""
+    """The results of the events that a run put in."""
 
     engine: Engine
     inbox: Inbox
     run: int
     pause: Callable[[float], None]
     tell: Callable[[str], None]
-    waiting: list[Difference] = field(default_factory=list)
+    waiting: list[FoundDifference] = field(default_factory=list)
 
     def wait(self, report: Callable[[int], None]) -> None:
         """Wait until each has its result; ``report`` gets the number of those that wait."""
@@ -133,7 +134,7 @@ class Results:
         self.waiting = [*rest, *(each for each in part if each.name in inside)]
 
 
-def read_put_in(connection: Connection, run: int) -> list[Difference]:
+def read_put_in(connection: Connection, run: int) -> list[FoundDifference]:
     """Return the events that a run put in and whose result it does not know."""
     standing = read_differences(connection, run, states=(DifferenceState.STANDS,))
     return [
@@ -143,7 +144,7 @@ def read_put_in(connection: Connection, run: int) -> list[Difference]:
     ]
 
 
-def _results(connection: Connection, left: Iterable[Difference]) -> list[Difference]:
+def _results(connection: Connection, left: Iterable[FoundDifference]) -> list[FoundDifference]:
     """Return events that left the inbox, each with what the database says of it."""
     by_name = {each.name: each for each in left if each.family == EVENT}
     names = [*by_name]
@@ -164,7 +165,7 @@ def _results(connection: Connection, left: Iterable[Difference]) -> list[Differe
     return [_result(each, settled.get(name), dead.get(name)) for name, each in by_name.items()]
 
 
-def _result(put: Difference, outcome: str | None, error: str | None) -> Difference:
+def _result(put: FoundDifference, outcome: str | None, error: str | None) -> FoundDifference:
     if outcome is not None:
         return replace(
             put, state=DifferenceState.REPAIRED, says=f"it never arrived here; now it is {outcome}"

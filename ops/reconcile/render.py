@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.reconcile.differences import Difference, DifferenceState
+from ops.reconcile.differences import DifferenceState, FoundDifference
 from ops.terminal.formats import format_count
 from ops.terminal.output import Columns, Json, print_json, print_rows, print_text, to_json
 
@@ -19,7 +19,7 @@ class EndedRun:
     """Sent to Stripe."""
     says: str
     document: Mapping[str, Json]
-    differences: Sequence[Difference]
+    differences: Sequence[FoundDifference]
     """The first ones, those that need a person before those that are repaired."""
     total: int
 
@@ -46,8 +46,8 @@ def print_ended(runs: Sequence[EndedRun], *, as_json: bool) -> None:
         print_text("")
 
 
-def in_order(differences: Iterable[Difference]) -> list[Difference]:
-    """Return differences in the order of their states: what needs somebody first."""
+def in_order(differences: Iterable[FoundDifference]) -> list[FoundDifference]:
+    """Return differences in the order of their states: what needs a person first."""
     ranks = {
         DifferenceState.LEFT: 0,
         DifferenceState.STANDS: 1,
@@ -71,13 +71,13 @@ def _sentences(listed: Any) -> list[str]:
     return [str(each) for each in listed] if isinstance(listed, list | tuple) else []
 
 
-def _what(difference: Difference) -> str:
+def _what(difference: FoundDifference) -> str:
     theirs = difference.theirs
     kind = theirs.get("type") if isinstance(theirs, Mapping) else None
     return str(kind or difference.family)
 
 
-_COLUMNS: Columns[Difference] = {
+_COLUMNS: Columns[FoundDifference] = {
     "difference": lambda each: each.classed.replace("_", " "),
     "state": lambda each: each.state,
     "id": lambda each: each.name,

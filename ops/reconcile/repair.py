@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from billing.fetching.observations import ApiObservation, Name
 from ops.reconcile.classify import ObjectDifference
 from ops.reconcile.compare import Comparison, ShownObject, place_of
-from ops.reconcile.course import Course
+from ops.reconcile.course import ComparisonRun
 from ops.reconcile.customer_objects import CustomerObjects
-from ops.reconcile.differences import Difference, DifferenceState, write_differences
+from ops.reconcile.differences import DifferenceState, FoundDifference, write_differences
 from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
 from ops.reconcile.standing import in_words, stored
@@ -59,7 +59,7 @@ def preview_repair(looked: Looked) -> list[RepairOfUser]:
 class Repair:
     """The repair of what a run found; ``reason`` is that of the person who wants it."""
 
-    def __init__(self, course: Course, ledger: Ledger, looked: Looked) -> None:
+    def __init__(self, course: ComparisonRun, ledger: Ledger, looked: Looked) -> None:
         self._course = course
         self._ledger = ledger
         self._looked = looked
@@ -117,7 +117,7 @@ class Repair:
         if harmed - self._shown:
             raise UnshownUser(harmed - self._shown)
 
-    def _store(self, connection: Connection, differences: Iterable[Difference]) -> None:
+    def _store(self, connection: Connection, differences: Iterable[FoundDifference]) -> None:
         write_differences(connection, self._course.run.id, differences)
         self._course.run.beat(connection)
 

@@ -15,21 +15,21 @@ from sqlalchemy.engine import Connection, Engine
 from models.tables import StripeRun, StripeRunDifference
 from ops.errors import CommandFailed
 from ops.reconcile.agree import agree
-from ops.reconcile.course import Course, PartEnded, Wish
+from ops.reconcile.course import ComparisonRequest, ComparisonRun, PartEnded
 from ops.reconcile.events import compare_events, compare_undelivered
 from ops.reconcile.objects import compare_objects, scope_of
 from ops.reconcile.servers import Servers
-from ops.reconcile.statement import Statement, statement_of_events
+from ops.reconcile.statement import ComparisonStatement, statement_of_events
 from ops.stripe_runs.runs import OpenRun, RunRequest, begin
 from ops.terminal.interrupt import Interrupted
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.errors import ApiAway, ApiFailure, ApiLimited, BudgetAway
 
-PARTS: Final[Mapping[Part, Callable[[Course], PartEnded]]] = {
-    Part.UNDELIVERED: compare_undelivered,
-    Part.EVENTS: compare_events,
-    Part.OBJECTS: compare_objects,
+PARTS: Final[Mapping[ComparedPart, Callable[[ComparisonRun], PartEnded]]] = {
+    ComparedPart.UNDELIVERED: compare_undelivered,
+    ComparedPart.EVENTS: compare_events,
+    ComparedPart.OBJECTS: compare_objects,
 }
 """How each part is compared, in the order in which a run does it."""
 
@@ -37,7 +37,7 @@ _PASSING: Final = (ApiAway, ApiLimited, BudgetAway)
 """Failures after which the same run can go on."""
 
 
-class RunFailed(CommandFailed):
+class ComparisonFailed(CommandFailed):
     """A run ended without a statement, or is not at its end."""
 
     def __init__(self, run: int, reason: str, *, goes_on: bool) -> None:
@@ -50,19 +50,19 @@ class RunFailed(CommandFailed):
 def reconcile_account(
     servers: Servers,
     account: ApiAccount,
-    wish: Wish,
+    wish: ComparisonRequest,
     *,
     rate: float,
     report: Callable[[str, int], None],
     tell: Callable[[str], None],
-) -> tuple[int, Statement]:
+) -> tuple[int, ComparisonStatement]:
     """Compare one account and mode, and return the run and its statement.
 
     ``rate`` is in requests a second.
 
     Raises:
         Interrupted: a person asked to stop; the run stays open.
-        RunFailed: Stripe refused something, or did not answer.
+        ComparisonFailed: Stripe refused something, or did not answer.
         RunLost: the run was cancelled, or another process has it.
         RunUnderWay: a living process works on the same run.
     """
@@ -75,7 +75,7 @@ def reconcile_account(
         rate=rate,
     )
     run = begin(servers.engine, request)
-    course = Course(
+    course = ComparisonRun(
         settings=servers.settings,
         engine=servers.engine,
         inbox=servers.inbox,
@@ -101,39 +101,41 @@ def _ended(engine: Engine, run: OpenRun) -> Iterator[None]:
         yield
     except _PASSING as error:
         run.release(engine)
-        raise RunFailed(run.id, str(error), goes_on=True) from error
+        raise ComparisonFailed(run.id, str(error), goes_on=True) from error
     except (ApiFailure, CommandFailed) as error:
-        if isinstance(error, RunFailed):
+        if isinstance(error, ComparisonFailed):
             run.release(engine)
             raise
         with engine.begin() as connection:
             run.end(connection, "failed", str(error), None)
-        raise RunFailed(run.id, str(error), goes_on=False) from error
+        raise ComparisonFailed(run.id, str(error), goes_on=False) from error
     except Interrupted:
         run.release(engine)
         raise
 
 
-def _end(course: Course, compared: Mapping[Part, PartEnded]) -> Statement:
+def _end(course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]) -> ComparisonStatement:
     """Store and return the statement.
 
     Raises:
-        RunFailed: Stripe did not answer all requests.
+        ComparisonFailed: Stripe did not answer all requests.
     """
     if unread := [each for ended in compared.values() for each in ended.unread]:
-        raise RunFailed(course.run.id, f"Stripe did not answer: {'; '.join(unread)}", goes_on=True)
+        raise ComparisonFailed(
+            course.run.id, f"Stripe did not answer: {'; '.join(unread)}", goes_on=True
+        )
     with course.engine.begin() as connection:
         statement = _statement(connection, course, compared)
         course.run.end(connection, "done", None, statement.document())
-        if course.wish.parts == (Part.UNDELIVERED,):
+        if course.wish.parts == (ComparedPart.UNDELIVERED,):
             _forget_older(connection, course.run.id, course.account)
     return statement
 
 
 def _statement(
-    connection: Connection, course: Course, compared: Mapping[Part, PartEnded]
-) -> Statement:
-    if Part.OBJECTS in compared:
+    connection: Connection, course: ComparisonRun, compared: Mapping[ComparedPart, PartEnded]
+) -> ComparisonStatement:
+    if ComparedPart.OBJECTS in compared:
         return agree(connection, course, scope_of(course), compared)
     ((part, ended),) = compared.items()
     return statement_of_events(connection, course, part, ended)
@@ -148,7 +150,7 @@ def _forget_older(connection: Connection, run: int, account: ApiAccount) -> None
             StripeRun.realm == account.realm,
             StripeRun.id < run,
             StripeRun.state == "done",
-            StripeRun.said["parts"] == sa.cast([str(Part.UNDELIVERED)], JSONB),
+            StripeRun.said["parts"] == sa.cast([str(ComparedPart.UNDELIVERED)], JSONB),
             ~found.exists(),
         )
     )

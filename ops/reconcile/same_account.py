@@ -23,7 +23,7 @@ _KEPT: Final = sa.text("interval '29 days'")
 
 
 class Proof(StrEnum):
-    """What is known of the account of a key."""
+    """The knowledge of whose a key is."""
 
     SAME = "same"
     OPEN = "open"

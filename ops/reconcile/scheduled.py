@@ -10,11 +10,11 @@ from sqlalchemy.engine import Engine
 from models.tables import StripeRun
 from ops.errors import CommandFailed
 from ops.reconcile.accounts import account_of
-from ops.reconcile.course import SCHEDULE, SCHEDULED_REASON, Wish
+from ops.reconcile.course import SCHEDULE, SCHEDULED_REASON, ComparisonRequest
 from ops.reconcile.run import reconcile_account
 from ops.reconcile.servers import Servers
 from ops.stripe_runs.runs import LEASE, RunUnderWay, cancel
-from runtime.reconciling import Loop, Part, due_now
+from runtime.reconciling import ComparedPart, Loop, due_now
 from runtime.settings import Settings
 from runtime.stripe_api.budget import rate_by_default
 
@@ -34,13 +34,14 @@ def run_due(servers: Servers) -> int:
     return max((_run(servers, loop) for loop in loops), default=0)
 
 
-def wish_of(loop: Loop, settings: Settings) -> Wish:
+def wish_of(loop: Loop, settings: Settings) -> ComparisonRequest:
     """Return what the schedule wants of a loop: objects are never repaired without a person."""
-    return Wish(
+    return ComparisonRequest(
         actor=SCHEDULE,
         reason=SCHEDULED_REASON,
         parts=(loop.part,),
-        applies_events=loop.part is not Part.OBJECTS and settings.reconcile_apply == "events",
+        applies_events=loop.part is not ComparedPart.OBJECTS
+        and settings.reconcile_apply == "events",
         scheduled=True,
     )
 
@@ -70,8 +71,8 @@ def _run(servers: Servers, loop: Loop) -> int:
     return 0
 
 
-def _cancel_others(engine: Engine, loop: Loop, wish: Wish) -> None:
-    """Cancel scheduled runs of the loop that nobody works on and that wanted something else."""
+def _cancel_others(engine: Engine, loop: Loop, wish: ComparisonRequest) -> None:
+    """Cancel scheduled runs of the loop that no process works on and that wanted something else."""
     is_free = StripeRun.owner.is_(None) | (StripeRun.heartbeat_at < sa.func.now() - LEASE)
     query = sa.select(StripeRun.id).where(
         StripeRun.kind == "reconcile",

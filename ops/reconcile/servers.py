@@ -17,7 +17,7 @@ from runtime.stripe_api.client import StripeApi, make_api
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """What all runs of a process share; ``make_api`` is called once for each thread."""
+    """The servers that all runs of a process share; ``make_api`` is called once for each thread."""
 
     settings: Settings
     engine: Engine

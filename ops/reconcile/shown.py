@@ -23,6 +23,7 @@ from models.tables import (
     StoredCustomer,
     StoredPayment,
     StoredSubscription,
+    StripeRun,
     StripeRunPage,
 )
 from ops.errors import CommandFailed
@@ -118,8 +119,9 @@ def keep_page(connection: Connection, run: int, shown: Sequence[ShownObject]) ->
 
 
 def forget_pages(connection: Connection, run: int) -> None:
-    """Delete what the pages showed; the run is over."""
-    connection.execute(sa.delete(StripeRunPage).where(StripeRunPage.run == run))
+    """Delete what the pages showed to a run that is over, and to all that ended before."""
+    under_way = sa.select(StripeRun.id).where(StripeRun.state == "running", StripeRun.id != run)
+    connection.execute(sa.delete(StripeRunPage).where(StripeRunPage.run.not_in(under_way)))
 
 
 def not_shown(connection: Connection, run: int, scope: ObjectScope, most: int) -> list[Name]:

@@ -11,7 +11,7 @@ from billing.facts import Fact
 from billing.fetching.observations import Name
 from billing.rows import EntitlementRow
 from ops.reconcile.classify import ObjectDifference, RowChange, is_active, stripe_id_of_row
-from ops.reconcile.differences import Difference, DifferenceClass, DifferenceState
+from ops.reconcile.differences import DifferenceClass, DifferenceState, FoundDifference
 from ops.reconcile.waiting import UnappliedEvent
 from ops.terminal.formats import format_time
 from ops.terminal.output import to_json
@@ -30,7 +30,7 @@ class SecondLook:
     unapplied: Mapping[str, UnappliedEvent]
 
 
-def restate(found: ObjectDifference, look: SecondLook) -> Difference:
+def restate(found: ObjectDifference, look: SecondLook) -> FoundDifference:
     """Return the difference of two looks as it stands, with the next step in words."""
     event = _event_about(found, look.unapplied)
     if event is not None and event.is_dead:
@@ -46,10 +46,10 @@ def restate(found: ObjectDifference, look: SecondLook) -> Difference:
     return stored(found, DifferenceState.STANDS, in_words(found))
 
 
-def stored(found: ObjectDifference, state: DifferenceState, says: str) -> Difference:
+def stored(found: ObjectDifference, state: DifferenceState, says: str) -> FoundDifference:
     """Return a difference as it is stored."""
     family, name = found.name
-    return Difference(
+    return FoundDifference(
         name=name,
         family=family,
         classed=found.classed,
@@ -62,9 +62,9 @@ def stored(found: ObjectDifference, state: DifferenceState, says: str) -> Differ
     )
 
 
-def undecided(name: Name) -> Difference:
+def undecided(name: Name) -> FoundDifference:
     """Return the difference of an object that could not be compared now."""
-    return Difference(
+    return FoundDifference(
         name=name[1],
         family=name[0],
         classed=DifferenceClass.STALE_HERE,

@@ -10,15 +10,15 @@ from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
-from ops.reconcile.course import Course, PartEnded
+from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.differences import DifferenceClass, DifferenceState, count_differences
 from ops.terminal.formats import format_count, format_time
 from ops.terminal.output import Json
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 
 
-class Statement(Protocol):
-    """What a run ended in, of events alone or of objects as well."""
+class ComparisonStatement(Protocol):
+    """The end of a run, of events alone or of objects as well."""
 
     @property
     def sentence(self) -> str:
@@ -34,7 +34,7 @@ class EventStatement:
 
     realm: str
     as_of: datetime
-    part: Part
+    part: ComparedPart
     events: int
     differ: Mapping[str, int]
     not_compared: tuple[str, ...]
@@ -47,7 +47,7 @@ class EventStatement:
     @property
     def sentence(self) -> str:
         """The statement in words."""
-        which = "undelivered event" if self.part is Part.UNDELIVERED else "event"
+        which = "undelivered event" if self.part is ComparedPart.UNDELIVERED else "event"
         agreed = format_count(self.events, which)
         missing = format_count(self.differ[DifferenceState.STANDS], "event")
         left = format_count(self.differ[DifferenceState.LEFT], "event")
@@ -77,7 +77,7 @@ class EventStatement:
 
 
 def statement_of_events(
-    connection: Connection, course: Course, part: Part, ended: PartEnded
+    connection: Connection, course: ComparisonRun, part: ComparedPart, ended: PartEnded
 ) -> EventStatement:
     """Return the statement of a run that compared events alone."""
     differ = count_differences(connection, course.run.id)

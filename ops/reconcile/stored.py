@@ -11,8 +11,9 @@ from sqlalchemy.dialects import postgresql
 from billing.fact_codec import fact_from_json
 from billing.facts import Fact
 from billing.ids import ObjectKey
-from models.tables import metadata
+from models.tables import Membership, metadata
 from ops.reconcile.classify import RowKey
+from runtime.database.one_of import one_of
 from runtime.ledger.rows import Row, TableName, from_plain
 
 _TEXTS: Final = postgresql.ARRAY(sa.Text)
@@ -48,6 +49,14 @@ _NEWEST: Final = sa.text(
     " AND facts.object_key = memberships.object_key"
     " WHERE memberships.object_key = ANY(:keys)) AS ranked WHERE place = 1"
 )
+
+
+def parties_of(connection: Connection, keys: Iterable[ObjectKey]) -> dict[str, str]:
+    """Return the party of each of these objects that has one."""
+    query = sa.select(Membership.object_key, Membership.party).where(
+        one_of(Membership.object_key, keys)
+    )
+    return {key: party for key, party in connection.execute(query)}  # noqa: C416 - rows
 
 
 def stored_rows(connection: Connection, keys: Iterable[RowKey]) -> dict[RowKey, Row]:

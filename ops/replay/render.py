@@ -1,7 +1,7 @@
 """Print a replay and its preview, as text or JSON."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from billing.rows import EntitlementRow, PaymentRow
 from ops.bulk.preview import ReplayPreview
@@ -31,14 +31,35 @@ _FEW = 50
 """Up to this many events, each one is listed, even if it needs no attention."""
 
 
-def print_replay(replay: Replay[Any], *, as_json: bool, source: Source = NO_FILE) -> None:
+class ObservedCounts(Protocol):
+    """Imported observations by what became of them, and what is wrong with some."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of observations that were recorded, known and so on; empty for none."""
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The reason why an observation was not recorded, by its id."""
+
+
+def print_replay(
+    replay: Replay[Any],
+    *,
+    as_json: bool,
+    source: Source = NO_FILE,
+    observed: ObservedCounts | None = None,
+) -> None:
     """Print the result of each event; of many events, only of those that need attention."""
     if as_json:
         numbers = {"requeued": replay.requeued, "interrupted": replay.interrupted}
-        print_json({**source, "asked": replay.total, **numbers, **_document(replay.results)})
+        beside = _observed_document(observed)
+        document = _document(replay.results)
+        print_json({**source, "asked": replay.total, **numbers, **document, **beside})
         return
     _print_results(replay.results)
     print_text(_summary(replay.results, source), style="bold")
+    _print_observed(observed)
     left = replay.results.counts[ReplayStatus.NOT_STARTED]
     if left and not replay.interrupted:
         print_text(
@@ -52,13 +73,20 @@ def print_replay(replay: Replay[Any], *, as_json: bool, source: Source = NO_FILE
         )
 
 
-def print_preview(preview: ReplayPreview, *, as_json: bool, source: Source = NO_FILE) -> None:
+def print_preview(
+    preview: ReplayPreview,
+    *,
+    as_json: bool,
+    source: Source = NO_FILE,
+    observed: ObservedCounts | None = None,
+) -> None:
     """Print the status that each event would get; unless it is of a file, the rows as well."""
     results = preview.results
     if as_json:
         changes = {} if source else changes_document(preview)
-        asked = results.counts.total()
-        print_json({"dry_run": True, **source, "asked": asked, **changes, **_document(results)})
+        asked = {"asked": results.counts.total(), **changes}
+        beside = _observed_document(observed)
+        print_json({"dry_run": True, **source, **asked, **_document(results), **beside})
         return
     _print_results(results)
     if not source:
@@ -67,6 +95,23 @@ def print_preview(preview: ReplayPreview, *, as_json: bool, source: Source = NO_
         written = ", ".join(f"{name} {count}" for name, count in sorted(preview.rows.items()))
         print_text(f"rows that would be written: {written}", style="dim")
     print_text(f"\nDry run, nothing was changed. {_summary(results, source)}", style="bold")
+    _print_observed(observed)
+
+
+def _observed_document(observed: ObservedCounts | None) -> dict[str, Json]:
+    if observed is None:
+        return {}
+    return {"observations": dict(observed.counts), "observations_failed": dict(observed.failed)}
+
+
+def _print_observed(observed: ObservedCounts | None) -> None:
+    """Print what became of imported observations, if the file holds any."""
+    if observed is None or not observed.counts:
+        return
+    for name, why in observed.failed.items():
+        print_text(f"{name}: {why}")
+    numbers = ", ".join(f"{number} {word}" for word, number in observed.counts.items() if number)
+    print_text(f"API observations: {numbers}", style="bold")
 
 
 def print_changes(preview: ReplayPreview) -> None:

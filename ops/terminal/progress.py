@@ -16,7 +16,7 @@ class ReportProgress(Protocol):
 def progress(name: str, total: int | None) -> Iterator[ReportProgress]:
     """Show a bar with the time left.
 
-    ``total`` is an estimate while other processes write, and None if nobody knows it.
+    ``total`` is an estimate while other processes write, and None if it is unknown.
     """
     from rich.console import Console  # noqa: PLC0415 - see terminal.output.console
     from rich.progress import (  # noqa: PLC0415

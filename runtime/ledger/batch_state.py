@@ -158,11 +158,20 @@ class BatchState:
 
     def add_facts(self, party_state: PartyState, facts: Iterable[Fact]) -> tuple[Decision, ...]:
         """Add the facts of an event that is new, and project the party."""
+        stated = tuple(facts)
+        self.take_facts(party_state, stated)
+        return self.settle(party_state, stated)
+
+    def take_facts(self, party_state: PartyState, facts: Iterable[Fact]) -> None:
+        """Add facts to a party that is projected only after others; ``settle`` does it."""
         stated = _facts_by_key(facts)
         party_state.facts.update(stated)
         party_state.folded.add(stated.values())
+
+    def settle(self, party_state: PartyState, facts: Iterable[Fact]) -> tuple[Decision, ...]:
+        """Project a party, once, with everything that was added: these new facts."""
         decisions = self.project(party_state)
-        self._look_at_archives(party_state, stated.values())
+        self._look_at_archives(party_state, _facts_by_key(facts).values())
         return decisions
 
     def replace_facts(

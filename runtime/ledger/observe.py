@@ -2,7 +2,7 @@
 
     prepare  read each object into facts, and refuse what does not count here
     secure   lock every party they touch, as for events
-    decide   object by object in memory; what is known by an equal observation changes nothing
+    decide   each party once, with all that is new of it; what is known is left out
     write    the decisions, the audit, the facts and the observations with their exact bodies
 
 No event is made up: ``stripe_events`` gets no row, and the observation's id stands where an event's
@@ -13,26 +13,35 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from sqlalchemy import Connection, text
 
-from billing.facts import API_OBSERVATION, Fact, SubscriptionFields
+from billing.facts import API_OBSERVATION, Fact, SubscriptionFields, is_observation
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import open_fetches
 from billing.fetching.record import FetchTarget
-from billing.ids import EventId, ObjectKey, PartyId, Realm
+from billing.ids import EventId, ObjectKey, PartyId, Realm, stripe_id_of
 from billing.readers.registry import read_unasked
 from billing.readers.search_terms import Term, terms_shown
 from billing.statuses import SUBSCRIPTION_ENDED
 from runtime.ledger.admit import open_transaction
 from runtime.ledger.batch_state import BatchState, PartyState
 from runtime.ledger.catalogues import CatalogueSource
-from runtime.ledger.decisions import Decision
+from runtime.ledger.decisions import (
+    Decision,
+    EntitlementChanged,
+    EntitlementGranted,
+    EntitlementRevoked,
+    MoneyMoved,
+    Noted,
+    RowDeleted,
+    RowUpserted,
+)
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.load import Stored
 from runtime.ledger.load_past import ArchiveRequest, BatchNeeds, EventNeeds, load_past
-from runtime.ledger.locks import secure
+from runtime.ledger.locks import Secured, secure
 from runtime.ledger.observed import AskedFor, observation_of, store_observations
 from runtime.ledger.parties import PartyAssignment
 from runtime.ledger.prepare import Scope
@@ -47,12 +56,16 @@ class ObservedObject:
     observation: ApiObservation
 
 
+ObserveOrigin = Literal["backfill", "reconcile"]
+"""The command that had Stripe asked, as the audit names it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveCause:
     """The person or process that has Stripe asked for objects, by which command, and why."""
 
     actor: str
-    origin: Literal["backfill", "reconcile"]
+    origin: ObserveOrigin
     reason: str | None = None
 
 
@@ -60,8 +73,9 @@ class ObserveCause:
 class ObservedChange:
     """The consequences of one object that was observed.
 
-    ``known`` if something had stated the object before. ``unchanged`` if nothing is stored, because
-    the newest thing known of it is an observation with the same body, or because it says nothing.
+    ``known`` if something had stated the object before. ``unchanged`` if nothing is stored: the
+    observation itself is known, or the newest thing known of the object is one with the same body,
+    or it says nothing.
     ``pending_fetches`` name objects that Stripe showed in part only, or whose order is open.
     """
 
@@ -105,6 +119,29 @@ class Stated(NamedTuple):
     leaves_archives: bool
 
 
+class FreshObject(NamedTuple):
+    """An object that states something new, its party, and the party that this is in the end."""
+
+    prepared: PreparedObject
+    assignment: PartyAssignment
+    end: PartyId
+
+
+class PageEntry(NamedTuple):
+    """An object of a page; ``fresh`` is None if it states nothing new.
+
+    ``known`` if something had stated the object before.
+    """
+
+    prepared: PreparedObject
+    known: bool
+    fresh: FreshObject | None
+
+
+Groups = Mapping[PartyId, Mapping[EventId, Stated]]
+"""The new objects of each party by id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedObjects:
     """Observed objects that are decided: a change for each, and what is to be written."""
@@ -144,10 +181,13 @@ def decide_observed(
     prepared: Sequence[PreparedObject],
     catalogues: CatalogueSource,
     request: ArchiveRequest,
+    *,
+    one_by_one: bool = False,
 ) -> DecidedObjects:
-    """Lock and load the parties of these objects, and decide what follows from them.
+    """Lock and load the parties of these objects, and decide what follows for each party.
 
-    The objects of one party are decided together, as what they show is true at once.
+    With ``one_by_one`` a party is projected after each object, which says what each one changes
+    after those before it, and takes as long for every one of them.
 
     Raises:
         ArchivesNeeded: they need more than was loaded; nothing was written.
@@ -160,23 +200,36 @@ def decide_observed(
     plans = catalogues.current(connection)
     needs = BatchNeeds([_needs(each) for each in speaking], plans, request, ())
     stored = load_past(connection, secured, needs)
-    known = KnownObjects(connection, stored, speaking)
+    page = _entries(objects, KnownObjects(connection, stored, speaking), secured)
     batch = BatchState(stored, plans=plans, now=opening.now, request=request)
-    assignments = iter(secured.assignments)
-    groups: dict[PartyId | None, list[_Assigned]] = {}
-    for place, each in enumerate(objects):
-        assignment = next(assignments) if each.facts else None
-        party = None if assignment is None else assignment.party
-        end = None if party is None else secured.ends.get(party, party)
-        groups.setdefault(end, []).append(_Assigned(place, each, assignment))
-    changes: dict[int, ObservedChange] = {}
-    stated: list[Stated] = []
-    for group in groups.values():
-        stated += _decide_group(batch, known, group, changes)
+    fresh = [entry.fresh for entry in page if entry.fresh]
+    groups = _decided_one_by_one(batch, fresh) if one_by_one else _decided_together(batch, fresh)
     batch.refuse_lacking()
     batch.drop_unread()
-    in_order = tuple(changes[place] for place in range(len(objects)))
-    return DecidedObjects(changes=in_order, stated=tuple(stated), batch=batch, ends=secured.ends)
+    return DecidedObjects(
+        changes=tuple(_change(each, batch, groups) for each in page),
+        stated=tuple(each for group in groups.values() for each in group.values()),
+        batch=batch,
+        ends=secured.ends,
+    )
+
+
+def _entries(
+    objects: Iterable[PreparedObject], known: "KnownObjects", secured: Secured
+) -> list[PageEntry]:
+    """Return what is new on a page, and what was known before it or by what comes before."""
+    assignments = iter(secured.assignments)
+    page = []
+    for each in objects:
+        was_known = known.has(each)
+        assignment = next(assignments) if each.facts else None
+        if assignment is None or known.covers(each):
+            page.append(PageEntry(each, was_known, None))
+            continue
+        known.add(each)
+        end = secured.ends.get(assignment.party, assignment.party)
+        page.append(PageEntry(each, was_known, FreshObject(each, assignment, end)))
+    return page
 
 
 def _without_unknown(
@@ -184,9 +237,11 @@ def _without_unknown(
 ) -> Sequence[PreparedObject]:
     """Return the objects without the facts of those that are gone and that nothing ever named."""
     gone = {each.key for each in prepared if each.facts and each.observed.observation.gone}
-    if not gone:
+    there = [each.mentions for each in prepared if not each.observed.observation.gone]
+    unknown = gone.difference(*there)
+    if not unknown:
         return prepared
-    unknown = gone.difference(connection.scalars(_NAMED, {"keys": sorted(gone)}))
+    unknown = unknown.difference(connection.scalars(_NAMED, {"keys": sorted(unknown)}))
     return [
         replace(each, facts=()) if each.facts and each.key in unknown else each for each in prepared
     ]
@@ -207,7 +262,7 @@ class KnownObjects:
         self,
         connection: Connection,
         stored: Mapping[PartyId, Stored],
-        prepared: Iterable[PreparedObject],
+        prepared: Sequence[PreparedObject],
     ) -> None:
         """Look up what was stored before the batch. The locks of the parties must be held."""
         keys = {each.key for each in prepared}
@@ -215,24 +270,27 @@ class KnownObjects:
         for fact in chain.from_iterable(each.facts for each in stored.values()):
             if fact.object_key in keys:
                 self._see(fact)
-        self._digests = _digests(connection, self._newest.values())
+        newest = (fact.event_id for facts in self._newest.values() for fact in facts)
+        self._digests = _digests(connection, {*newest, *(each.id for each in prepared)})
 
     def has(self, prepared: PreparedObject) -> bool:
         """Return True if something stated the object before."""
         return bool(prepared.facts) and prepared.key in self._newest
 
     def covers(self, prepared: PreparedObject) -> bool:
-        """Return True if the object states nothing that is not known to be its newest state.
+        """Return True if the object states nothing that is not known, or not known to be newest.
 
         Raises:
             ObservationTaken: another answer of the same second is known and differs.
         """
         newest = self._newest.get(prepared.key, [])
         observation = prepared.observed.observation
+        if prepared.id in self._digests:
+            if not self._shows(prepared.id, observation):
+                raise ObservationTaken(prepared.id)
+            return True
         if observation.gone and not _may_run(newest):
             return True
-        if self._digests.get(prepared.id, observation.payload_sha256) != observation.payload_sha256:
-            raise ObservationTaken(prepared.id)
         names = {fact.event_id for fact in newest}
         return bool(names) and all(self._shows(each, observation) for each in names)
 
@@ -263,63 +321,101 @@ def _may_run(newest: Iterable[Fact]) -> bool:
     return bool(shown) and all(each.status not in SUBSCRIPTION_ENDED for each in shown)
 
 
-def _digests(connection: Connection, newest: Iterable[Iterable[Fact]]) -> dict[str, str]:
-    """Return the SHA-256 of the bodies of those of these facts that Stripe's API showed."""
-    ids = sorted({fact.event_id for facts in newest for fact in facts if fact.observed})
-    if not ids:
-        return {}
-    return {row.id: row.payload_sha256 for row in connection.execute(_DIGESTS, {"ids": ids})}
+def _digests(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the bodies of those of these ids that are stored observations."""
+    asked = {"ids": sorted(filter(is_observation, ids))}
+    return {row.id: row.payload_sha256 for row in connection.execute(_DIGESTS, asked)}
 
 
 _DIGESTS = text("SELECT id, payload_sha256 FROM api_observations WHERE id = ANY(:ids)")
 
 
-class _Assigned(NamedTuple):
-    """An object with its place in the batch and its party, if it states something."""
-
-    place: int
-    prepared: PreparedObject
-    assignment: PartyAssignment | None
-
-
-def _decide_group(
-    batch: BatchState,
-    known: KnownObjects,
-    group: Sequence[_Assigned],
-    changes: dict[int, ObservedChange],
-) -> list[Stated]:
-    """Decide what follows from the objects of one party; the last one bears the decisions."""
-    news: list[tuple[_Assigned, PartyAssignment, bool]] = []
-    for each in group:
-        was_known = known.has(each.prepared)
-        if each.assignment is None or known.covers(each.prepared):
-            changes[each.place] = ObservedChange(
-                observed=each.prepared.observed, known=was_known, unchanged=True
-            )
-        else:
-            news.append((each, each.assignment, was_known))
-            known.add(each.prepared)
-    if not news:
-        return []
-    for _, assignment, _ in news:
+def _decided_one_by_one(batch: BatchState, fresh: Iterable[FreshObject]) -> Groups:
+    """Project a party after each of its objects."""
+    groups: dict[PartyId, dict[EventId, Stated]] = {}
+    for prepared, assignment, end in fresh:
         party_state = batch.party_for(assignment)
+        left = party_state.archives.left
+        decisions = batch.add_facts(party_state, prepared.facts)
+        leaves = party_state.archives.left > left
+        groups.setdefault(end, {})[prepared.id] = Stated(prepared, end, decisions, leaves)
+    return groups
+
+
+def _decided_together(batch: BatchState, fresh: Iterable[FreshObject]) -> Groups:
+    """Project a party once, after all of its objects."""
+    groups: dict[PartyId, list[PreparedObject]] = {}
+    for prepared, assignment, end in fresh:
+        batch.take_facts(batch.party_for(assignment), prepared.facts)
+        groups.setdefault(end, []).append(prepared)
+    return {party: _settle(batch, party, objects) for party, objects in groups.items()}
+
+
+def _settle(
+    batch: BatchState, party: PartyId, objects: Sequence[PreparedObject]
+) -> dict[EventId, Stated]:
+    party_state = batch.party_for(PartyAssignment(party=party, absorbed=()))
     left = party_state.archives.left
-    facts = [fact for each, _, _ in news for fact in each.prepared.facts]
-    decisions = batch.add_facts(party_state, facts)
+    decisions = batch.settle(party_state, [fact for each in objects for fact in each.facts])
     leaves = party_state.archives.left > left
-    stated = []
-    for each, assignment, was_known in news:
-        is_last = each is news[-1][0]
-        own = decisions if is_last else ()
-        changes[each.place] = ObservedChange(
-            observed=each.prepared.observed,
-            known=was_known,
-            unchanged=False,
-            decisions=own,
-            pending_fetches=_pending_fetches(party_state, each.prepared.facts),
-        )
-        stated.append(Stated(each.prepared, assignment.party, own, leaves and is_last))
-    return stated
+    last = objects[-1].id
+    attributed = attribute(decisions, objects)
+    return {
+        each.id: Stated(each, party, attributed[each.id], leaves and each.id == last)
+        for each in objects
+    }
+
+
+def attribute(
+    decisions: Iterable[Decision], objects: Sequence[PreparedObject]
+) -> Mapping[EventId, tuple[Decision, ...]]:
+    """Return the decisions about a party by the observation that each is about.
+
+    It is the newest observation of the payment or source in question, else one that names it, else
+    the last of the party.
+    """
+    named: dict[str, EventId] = {}
+    for each in objects:
+        named.update(dict.fromkeys(map(stripe_id_of, each.mentions), each.id))
+    for each in objects:
+        named.update((stripe_id_of(fact.object_key), each.id) for fact in each.facts)
+    found: dict[EventId, list[Decision]] = {each.id: [] for each in objects}
+    for decision in decisions:
+        found[named.get(_subject(decision), objects[-1].id)].append(decision)
+    return {name: tuple(some) for name, some in found.items()}
+
+
+def _subject(decision: Decision) -> str:
+    """Return the Stripe id that a decision is about: of rows, the second part of their key."""
+    match decision:
+        case MoneyMoved(payment=payment):
+            return payment.payment_ref
+        case EntitlementGranted(after=row) | EntitlementChanged(after=row):
+            return row.source
+        case EntitlementRevoked(before=row):
+            return row.source
+        case Noted(target_id=target):
+            return target
+        case RowUpserted(row=row):
+            return row.key[1]
+        case RowDeleted(key=key):
+            return key[1]
+        case _:
+            assert_never(decision)
+
+
+def _change(entry: PageEntry, batch: BatchState, groups: Groups) -> ObservedChange:
+    observed = entry.prepared.observed
+    if entry.fresh is None:
+        return ObservedChange(observed=observed, known=entry.known, unchanged=True)
+    end = entry.fresh.end
+    return ObservedChange(
+        observed=observed,
+        known=entry.known,
+        unchanged=False,
+        decisions=groups[end][entry.prepared.id].decisions,
+        pending_fetches=_pending_fetches(batch.parties[end], entry.prepared.facts),
+    )
 
 
 def _pending_fetches(party_state: PartyState, facts: Sequence[Fact]) -> tuple[FetchTarget, ...]:

@@ -184,7 +184,7 @@ class Ledger:
     ) -> list[ObservedChange]:
         """Record objects that Stripe's API showed for no event, and return what follows from each.
 
-        ``refuse`` is told what follows, and told again if the transaction is tried again; it may
+        ``refuse`` gets what follows, and gets it again if the transaction is tried again; it may
         raise because of it. ``then`` may write more in the same transaction, after that. Any
         exception means that nothing was written.
 
@@ -207,6 +207,8 @@ class Ledger:
     def preview_observed(self, observed: Sequence[ObservedObject]) -> list[ObservedChange]:
         """Return what ``observe`` would do now; take its locks and roll its writes back.
 
+        Each object is decided after those before it, so that one knows what it changes.
+
         Raises:
             RealmExcluded: this deployment does not count the account or the mode of one of them.
         """
@@ -215,7 +217,9 @@ class Ledger:
         def attempt(request: ArchiveRequest) -> list[ObservedChange]:
             with self._engine.connect() as connection:
                 at_once = request | AT_ONCE
-                decided = decide_observed(connection, prepared, self._catalogues, at_once)
+                decided = decide_observed(
+                    connection, prepared, self._catalogues, at_once, one_by_one=True
+                )
                 connection.rollback()
                 return list(decided.changes)
 

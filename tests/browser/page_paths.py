@@ -28,6 +28,7 @@ SAMPLES: Final[Mapping[str, str]] = {
     "payments": "SELECT payment_ref FROM payments",
     "plans": "SELECT DISTINCT jsonb_object_keys(document -> 'plans') FROM catalogues",
     "purchases": "SELECT purchase_ref FROM purchases",
+    "reconcile": "SELECT id::text FROM stripe_runs WHERE kind = 'reconcile'",
     "subscriptions": "SELECT stripe_subscription_id FROM subscriptions",
     "users": "SELECT DISTINCT user_id FROM user_entitlements",
     "users.grant": "SELECT DISTINCT subject FROM operator_statements WHERE kind LIKE 'grant%'",

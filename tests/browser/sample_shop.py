@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import product
 from pathlib import Path
@@ -17,14 +18,23 @@ from typing import Final
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 
+from models.tables import StripeRun
 from ops.bulk.control import start_preview
 from ops.bulk.plans import REPLAY, PlanRequest, make_plan, read_plan
 from ops.bulk.targets import Selection
 from ops.console_tokens import VARIABLE, Role, hashed_entry
 from ops.queries.events import EventFilter
 from ops.queries.parties import configured_realms
+from ops.reconcile.agreement import AgreedSum, Agreement
+from ops.reconcile.differences import (
+    DifferenceClass,
+    DifferenceState,
+    FoundDifference,
+    write_differences,
+)
+from ops.reconcile.totals import DifferingDay, MoneyStatus
 from ops.samples.api_shapes import Shape
 from ops.samples.lifecycles.registry import SCENARIOS, Lifecycle, compose, scenarios_in
 from runtime.database.engine import engine_for
@@ -114,6 +124,55 @@ def fill(system: StackUnderTest, token: str) -> None:
         _state(console, token, "/v1/grants", {**GRANT, "user_id": user})
     _state(console, token, "/v1/links", {**LINK, "target": _customer(system)})
     _preview_a_replay(system)
+    _compare_with_stripe(system)
+
+
+def _compare_with_stripe(system: StackUnderTest) -> None:
+    """Write a comparison as `paidup reconcile` leaves it; the shop's Stripe has no API."""
+    found = FoundDifference(
+        name=_first(system, "SELECT stripe_subscription_id FROM subscriptions ORDER BY 1"),
+        family="subscription",
+        classed=DifferenceClass.GRANTED_NOT_PAID,
+        state=DifferenceState.STANDS,
+        says="a repair takes premium of user usr_ada",
+        stripe_customer_id=_customer(system),
+        user_id="usr_ada",
+    )
+    statement = Agreement(
+        realm="test",
+        as_of=datetime.now(UTC),
+        parts=("events", "objects"),
+        whole=True,
+        subscriptions=12,
+        payments=40,
+        sums=(AgreedSum(currency="eur", payments=40, received=48_000, refunded=1_200),),
+        events=310,
+        differ={found.classed: {found.state: 1}},
+        days=(
+            DifferingDay(
+                currency="eur",
+                day=datetime.now(UTC).date(),
+                status=MoneyStatus.REFUNDED,
+                ours=1_200,
+                theirs=1_500,
+            ),
+        ),
+        not_compared=("disputes: the key lacks the right dispute_read",),
+    )
+    said = {"parts": list(statement.parts), "user": None, "customer": None}
+    with system.engine.begin() as connection:
+        run = insert(StripeRun).values(
+            kind="reconcile",
+            realm="test",
+            actor="console:olga",
+            reason="Is the endpoint well again?",
+            said=said,
+            state="done",
+            rate=5.0,
+            result=statement.document(),
+        )
+        number = connection.execute(run.returning(StripeRun.id)).scalar_one()
+        write_differences(connection, number, [found])
 
 
 def _preview_a_replay(system: StackUnderTest) -> None:
@@ -194,9 +253,12 @@ def _dead(system: StackUnderTest) -> set[str]:
 
 def _customer(system: StackUnderTest) -> str:
     """Return some customer, the same in each shop."""
-    query = "SELECT stripe_customer_id FROM customers ORDER BY 1 LIMIT 1"
+    return _first(system, "SELECT stripe_customer_id FROM customers ORDER BY 1")
+
+
+def _first(system: StackUnderTest, query: str) -> str:
     with system.engine.connect() as connection:
-        return str(connection.execute(text(query)).scalar_one())
+        return str(connection.execute(text(f"{query} LIMIT 1")).scalar_one())
 
 
 def _state(console_url: str, token: str, path: str, body: Mapping[str, object]) -> None:

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.stripe_runs import DIFFERENCE_CLASSES
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.telemetry import (
     DiskCollector,
     SharedState,
@@ -62,7 +62,7 @@ def full_state() -> SharedState:
     given = numbers | {
         "unsold": {"no_user": 1},
         "reconcile_differences": dict.fromkeys(DIFFERENCE_CLASSES, 1),
-        "reconcile_runs_at": dict.fromkeys(Part, 1.0),
+        "reconcile_runs_at": dict.fromkeys(ComparedPart, 1.0),
         "api_requests": {},
         "api_reads": {"live": 1},
         "fault_of_surroundings": "42703",

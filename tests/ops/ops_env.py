@@ -1,6 +1,6 @@
 """A deployment with a database, an inbox and one worker that runs when a test says so."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,12 +39,11 @@ class OpsEnv:
         self.engine = books.engine
         self.client = client
         self.inbox = Inbox(client)
-        self._drainer = self._make_drainer()
+        self._worker = worker_of(self.engine, self.inbox)
 
     def work(self, _seconds: float = 0.0) -> None:
         """Apply or dead-letter everything that is due."""
-        with capture_logs():
-            self._drainer.run(new_token())
+        self._worker()
 
     def take_in(self, *events: Event) -> list[str]:
         """Accept events as ingest does, then run the worker."""
@@ -82,27 +81,35 @@ class OpsEnv:
         """Return how often an event was requeued."""
         return self.inbox.backlog().counters.get("readmitted", 0)
 
-    def _make_drainer(self) -> Drainer:
-        return Drainer(
-            queue=self.inbox,
-            claimed=self.inbox,
-            execute=BatchExecutor(
-                record=Ledger(self.engine, livemode="any", accounts=frozenset()).record,
-                with_stored_fetches=partial(with_stored_fetches, self.engine),
-                now=lambda: datetime.now(UTC),
-                chance=lambda: 0.0,
-            ).execute,
-            finisher=Finisher(
-                inbox=self.inbox,
-                write_dead_letters=partial(dead_letter, self.engine),
-                reporter=Reporter(build_metrics(CollectorRegistry())),
-                now=lambda: datetime.now(UTC),
-            ),
-            publish=lambda _: True,
-            is_stopping=lambda: False,
-            on_claim=lambda: None,
-            holding=nullcontext,
-        )
+
+def worker_of(engine: sa.Engine, inbox: Inbox) -> Callable[[], None]:
+    """Return what applies or dead-letters everything that is due in an inbox."""
+    drainer = Drainer(
+        queue=inbox,
+        claimed=inbox,
+        execute=BatchExecutor(
+            record=Ledger(engine, livemode="any", accounts=frozenset()).record,
+            with_stored_fetches=partial(with_stored_fetches, engine),
+            now=lambda: datetime.now(UTC),
+            chance=lambda: 0.0,
+        ).execute,
+        finisher=Finisher(
+            inbox=inbox,
+            write_dead_letters=partial(dead_letter, engine),
+            reporter=Reporter(build_metrics(CollectorRegistry())),
+            now=lambda: datetime.now(UTC),
+        ),
+        publish=lambda _: True,
+        is_stopping=lambda: False,
+        on_claim=lambda: None,
+        holding=nullcontext,
+    )
+
+    def work() -> None:
+        with capture_logs():
+            drainer.run(new_token())
+
+    return work
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""When a comparison with Stripe is due, and how many requests the schedule sends."""
+"""A comparison with Stripe is due by the schedule, or because events may be lost."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,9 +8,9 @@ from billing.ids import Realm
 from runtime.reconciling import (
     REST,
     UNDELIVERED_EVERY,
+    ComparedPart,
     Loop,
     LoopRuns,
-    Part,
     PastRuns,
     late_at,
     loops_due,
@@ -28,50 +28,56 @@ def settings(**environ: str) -> Settings:
     return Settings.from_env({"STRIPE_API_KEY": "sk_test_x", **environ})
 
 
-def past(part: Part, done_at: datetime | None, tried_at: datetime | None = None) -> PastRuns:
+def past(
+    part: ComparedPart, done_at: datetime | None, tried_at: datetime | None = None
+) -> PastRuns:
     """Return runs of which every other part is recent."""
-    recent = {Loop(realm=TEST, part=each): LoopRuns(done_at=NOON, tried_at=NOON) for each in Part}
+    recent = {
+        Loop(realm=TEST, part=each): LoopRuns(done_at=NOON, tried_at=NOON) for each in ComparedPart
+    }
     tried = tried_at or done_at
     runs = {Loop(realm=TEST, part=part): LoopRuns(done_at=done_at, tried_at=tried)}
     return PastRuns(by_loop={**recent, **runs})
 
 
-def due(runs: PastRuns, now: datetime = NOON) -> list[Part]:
+def due(runs: PastRuns, now: datetime = NOON) -> list[ComparedPart]:
     return [each.part for each in loops_due([TEST], runs, now)]
 
 
 def test_everything_is_due_at_first_the_cheapest_before_the_others() -> None:
-    assert due(PastRuns()) == [Part.UNDELIVERED, Part.EVENTS, Part.OBJECTS]
+    assert due(PastRuns()) == [ComparedPart.UNDELIVERED, ComparedPart.EVENTS, ComparedPart.OBJECTS]
 
 
 def test_each_account_has_loops_of_its_own() -> None:
     other = Realm("test/acct_1")
 
-    loops = loops_due([TEST, other], past(Part.EVENTS, NOON), NOON)
+    loops = loops_due([TEST, other], past(ComparedPart.EVENTS, NOON), NOON)
 
     assert {each.realm for each in loops} == {other}
 
 
 def test_undelivered_events_are_asked_for_every_half_hour() -> None:
-    assert due(past(Part.UNDELIVERED, NOON - UNDELIVERED_EVERY + MINUTE)) == []
-    assert due(past(Part.UNDELIVERED, NOON - UNDELIVERED_EVERY - MINUTE)) == [Part.UNDELIVERED]
+    assert due(past(ComparedPart.UNDELIVERED, NOON - UNDELIVERED_EVERY + MINUTE)) == []
+    assert due(past(ComparedPart.UNDELIVERED, NOON - UNDELIVERED_EVERY - MINUTE)) == [
+        ComparedPart.UNDELIVERED
+    ]
 
 
 def test_all_events_are_compared_once_a_night() -> None:
     tonight = NOON.replace(hour=3)
-    assert due(past(Part.EVENTS, tonight + MINUTE)) == []
-    assert due(past(Part.EVENTS, tonight - MINUTE)) == [Part.EVENTS]
-    assert due(past(Part.EVENTS, tonight - 5 * MINUTE), tonight - MINUTE) == []
+    assert due(past(ComparedPart.EVENTS, tonight + MINUTE)) == []
+    assert due(past(ComparedPart.EVENTS, tonight - MINUTE)) == [ComparedPart.EVENTS]
+    assert due(past(ComparedPart.EVENTS, tonight - 5 * MINUTE), tonight - MINUTE) == []
 
 
 def test_objects_are_compared_in_the_night_to_sunday() -> None:
     sunday = datetime(2026, 11, 22, 3, tzinfo=UTC)
-    assert due(past(Part.OBJECTS, sunday + MINUTE)) == []
-    assert due(past(Part.OBJECTS, sunday - MINUTE)) == [Part.OBJECTS]
+    assert due(past(ComparedPart.OBJECTS, sunday + MINUTE)) == []
+    assert due(past(ComparedPart.OBJECTS, sunday - MINUTE)) == [ComparedPart.OBJECTS]
 
 
-@pytest.mark.parametrize("part", [Part.EVENTS, Part.OBJECTS])
-def test_a_run_that_failed_is_tried_again_after_a_rest(part: Part) -> None:
+@pytest.mark.parametrize("part", [ComparedPart.EVENTS, ComparedPart.OBJECTS])
+def test_a_run_that_failed_is_tried_again_after_a_rest(part: ComparedPart) -> None:
     long_ago = NOON - timedelta(days=20)
     assert due(past(part, long_ago, tried_at=NOON - REST + MINUTE)) == []
     assert due(past(part, long_ago, tried_at=NOON - REST - MINUTE)) == [part]
@@ -79,32 +85,38 @@ def test_a_run_that_failed_is_tried_again_after_a_rest(part: Part) -> None:
 
 def test_a_loss_of_data_asks_for_events_at_once_and_once() -> None:
     lost_at = NOON - 2 * REST
-    before, after = past(Part.EVENTS, lost_at - MINUTE), past(Part.EVENTS, lost_at + MINUTE)
+    before, after = (
+        past(ComparedPart.EVENTS, lost_at - MINUTE),
+        past(ComparedPart.EVENTS, lost_at + MINUTE),
+    )
 
     found = [
         due(PastRuns(by_loop=each.by_loop, events_doubtful_at=lost_at)) for each in (before, after)
     ]
 
-    assert found == [[Part.EVENTS], []]
+    assert found == [[ComparedPart.EVENTS], []]
 
 
 def test_a_backfill_asks_for_objects_at_once() -> None:
     filled_at = NOON - 2 * REST
-    runs = past(Part.OBJECTS, filled_at - MINUTE).by_loop
+    runs = past(ComparedPart.OBJECTS, filled_at - MINUTE).by_loop
 
-    assert due(PastRuns(by_loop=runs, objects_doubtful_at=filled_at)) == [Part.OBJECTS]
+    assert due(PastRuns(by_loop=runs, objects_doubtful_at=filled_at)) == [ComparedPart.OBJECTS]
 
 
 def test_a_run_that_was_killed_goes_on_without_a_rest() -> None:
-    loop = Loop(realm=TEST, part=Part.EVENTS)
-    runs = past(Part.EVENTS, NOON).by_loop
+    loop = Loop(realm=TEST, part=ComparedPart.EVENTS)
+    runs = past(ComparedPart.EVENTS, NOON).by_loop
 
-    assert due(PastRuns(by_loop=runs, unfinished=(loop,))) == [Part.EVENTS]
+    assert due(PastRuns(by_loop=runs, unfinished=(loop,))) == [ComparedPart.EVENTS]
 
 
-@pytest.mark.parametrize("part", Part)
-def test_a_part_is_late_only_after_two_turns(part: Part) -> None:
-    turns = {Part.UNDELIVERED: timedelta(minutes=30), Part.EVENTS: timedelta(days=1)}
+@pytest.mark.parametrize("part", ComparedPart)
+def test_a_part_is_late_only_after_two_turns(part: ComparedPart) -> None:
+    turns = {
+        ComparedPart.UNDELIVERED: timedelta(minutes=30),
+        ComparedPart.EVENTS: timedelta(days=1),
+    }
 
     assert late_at(part) > 2 * turns.get(part, timedelta(days=7))
 

@@ -53,19 +53,6 @@ def render_features(account: AccountState) -> list[Json]:
     return [_feature(key) for key in sorted({key for keys in lists for key in keys})]
 
 
-def render_product_features(account: AccountState, product: str) -> list[Json]:
-    """Return the features of a product."""
-    return [
-        {
-            "id": f"prodft_test_{product.removeprefix('prod_')}_{key}",
-            "object": "product_feature",
-            "entitlement_feature": _feature(key),
-            "livemode": False,
-        }
-        for key in account.product_features.get(product, [])
-    ]
-
-
 def _feature(key: str) -> Json:
     return {
         "id": f"feat_test_{key}",
@@ -76,3 +63,16 @@ def _feature(key: str) -> Json:
         "metadata": {},
         "name": key.replace("_", " ").capitalize(),
     }
+
+
+def render_product_features(keys: Iterable[str]) -> list[Json]:
+    """Return the features of a product with these lookup keys."""
+    return [
+        {
+            "id": f"prodft_{key}",
+            "object": "product_feature",
+            "entitlement_feature": _feature(key),
+            "livemode": False,
+        }
+        for key in keys
+    ]

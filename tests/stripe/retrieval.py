@@ -24,12 +24,13 @@ def answer_get(account: AccountState, path: str, query: str, asked: Asked) -> Js
     if path in COLLECTIONS:
         return answer_list(account, path, query, asked)
     owner, _, part = path.rpartition("/")
-    if part == "features" and owner.startswith("products/"):
-        wanted = read_list_query(query, Collection(part))
-        features = render_product_features(account, owner.removeprefix("products/"))
-        return page_of(features, wanted, url=f"/v1/{path}", size=account.page_size)
     if part in _PARTS:
         return _answer_part(account, owner.rpartition("/")[2], part, query, asked)
+    if part == "features" and owner.startswith("products/"):
+        product = unquote(owner.rpartition("/")[2])
+        entries = render_product_features(account.product_features.get(product, []))
+        wanted = read_list_query(query, Collection("product_feature"))
+        return page_of(entries, wanted, url=f"/v1/{path}", size=account.page_size)
     if owner not in COLLECTIONS:
         raise unknown_url("GET", f"/v1/{path}")
     return _retrieve(account, COLLECTIONS[owner], unquote(part), query, asked)

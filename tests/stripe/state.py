@@ -70,12 +70,12 @@ class AccountState:
     page_size: int = 100
     states: dict[str, list[tuple[datetime, State]]] = field(default_factory=dict)
     features: dict[str, list[tuple[datetime, list[str]]]] = field(default_factory=dict)
+    product_features: dict[str, list[str]] = field(default_factory=dict)
+    """The lookup keys of the features of each product."""
     line_items: dict[str, list[Json]] = field(default_factory=dict)
     listed: dict[str, list[Json]] = field(default_factory=dict)
     """All items of a subscription, or all lines of an invoice, of which the object shows ten."""
     prices: list[StripePrice] = field(default_factory=list)
-    product_features: dict[str, list[str]] = field(default_factory=dict)
-    """The lookup keys of the features that each product has."""
     thin: dict[str, Json] = field(default_factory=dict)
     id: str = "acct_1Own"
     livemode: bool = False

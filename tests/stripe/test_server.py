@@ -83,6 +83,18 @@ def test_a_list_may_grow_with_each_request(fake: FakeApi) -> None:
     assert (first, [each["id"] for each in newer]) == ("cus_10", ["cus_11"])
 
 
+def test_each_request_may_take_its_time_on_the_way(
+    fake: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("tests.stripe.server.time.sleep", slept.append)
+    fake.latency = 0.15
+
+    send(fake, "/v1/customers")
+
+    assert slept == [0.15]
+
+
 class TestLimits:
     @pytest.fixture
     def limited(self, fake: FakeApi) -> FakeApi:

@@ -25,7 +25,7 @@ from runtime.inbox.entries import Backlog, Breaker, Lane
 from runtime.ledger.maintenance.archive_updates import count_updates
 from runtime.ledger.maintenance.ending_soon import count_ended, count_ending_soon
 from runtime.ledger.without_grant import count_without_grant
-from runtime.reconciling import Part, read_disagreement
+from runtime.reconciling import ComparedPart, read_disagreement
 from runtime.sizing.shared import LastNeed, state_of
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
@@ -81,7 +81,7 @@ def read_database_state(engine: Engine, *, reconciles: bool = False) -> Database
 
 def _comparisons(connection: Connection, *, reconciles: bool) -> dict[str, Any]:
     found = read_disagreement(connection)
-    runs = {part: found.runs_at.get(part) for part in Part}
+    runs = {part: found.runs_at.get(part) for part in ComparedPart}
     return {
         "reconcile_differences": found.differences,
         "reconcile_put_in": found.put_in,

@@ -18,6 +18,7 @@ _PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "in": ("payments.show", "stripe_id"),
     "cs": ("purchases.show", "stripe_id"),
     "evt": ("events.show", "key"),
+    "obs": ("events.show", "key"),
 }
 """The page and its parameter, by the prefix of the id (https://docs.stripe.com/api)."""
 

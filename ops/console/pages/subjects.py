@@ -17,6 +17,7 @@ from ops.console.pages.overview import ObservedState, overview_pages
 from ops.console.pages.payments import payments_pages
 from ops.console.pages.plans import plans_pages
 from ops.console.pages.purchases import purchases_pages
+from ops.console.pages.reconcile import reconcile_pages
 from ops.console.pages.search import search_pages
 from ops.console.pages.statements import PageStatements
 from ops.console.pages.subscriptions import subscriptions_pages
@@ -37,6 +38,7 @@ def pages_of(
         payments_pages(frame),
         purchases_pages(frame),
         plans_pages(frame),
+        reconcile_pages(frame),
         job_pages(frame, engine),
         audit_pages(frame, record_look),
         search_pages(frame),

@@ -38,14 +38,14 @@ def _undelivered(seen: SeenAtStripe) -> Finding:
 
 
 def _invoices(seen: SeenAtStripe, expected: ExpectedDelivery) -> Iterator[Finding]:
-    if seen.undelivered is not None and (held := seen.undelivered.types.get(HOLDS_INVOICES)):
+    held = seen.undelivered.types.get(HOLDS_INVOICES, 0) if seen.undelivered else 0
+    if held:
         yield problem(
             INVOICES,
-            f"{format_count(held, 'invoice.created event')} is not acknowledged by some endpoint,"
-            " and until then, 72 hours at most, Stripe neither finalises nor collects the invoice:"
-            " look which endpoint fails at https://dashboard.stripe.com/webhooks",
+            f"some endpoint did not acknowledge {format_count(held, 'event')} of this type. Until"
+            " it does, 72 hours at most, Stripe neither finalises nor collects the invoice: look"
+            " which endpoint fails at https://dashboard.stripe.com/webhooks",
         )
-        return
     if seen.destinations is None:
         return
     ours = [each for each in seen.ours(expected) if each.enabled and each.has(HOLDS_INVOICES)]
@@ -56,7 +56,7 @@ def _invoices(seen: SeenAtStripe, expected: ExpectedDelivery) -> Iterator[Findin
             f"{named} receives it, which Paidup does not need: while ingest answers no 2xx, Stripe"
             f" finalises invoices up to 72 hours late. Remove it by {FIX}",
         )
-    else:
+    elif not held:
         yield ok(
             INVOICES, "our endpoint does not receive it, so no failure of ours delays invoices"
         )

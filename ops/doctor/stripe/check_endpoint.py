@@ -15,6 +15,7 @@ TYPES: Final = "event types"
 COPIES: Final = "copies"
 CONNECTED: Final = "connected accounts"
 FIX: Final = "`paidup doctor --stripe --fix --reason WHY`"
+_CREATE: Final = "`paidup doctor --stripe --fix --secret-file FILE --reason WHY`"
 DASHBOARD: Final = "https://dashboard.stripe.com/webhooks"
 
 HOLDS_INVOICES: Final = "invoice.created"
@@ -61,12 +62,11 @@ def _registered(
         return problem(ENDPOINT, f"{says}: no event that counts comes; create one in {mode} mode")
     if not ours:
         others = _others(seen)
-        by_fix = FIX if expected.url else "set PAIDUP_PUBLIC_URL, then"
-        more = "" if expected.url else f" {FIX}"
+        first = "" if expected.url else "set PAIDUP_PUBLIC_URL, then "
         return problem(
             ENDPOINT,
-            f"no endpoint leads to {where}, so Stripe sends no event{others}: create one by"
-            f" {by_fix}{more} or at {DASHBOARD}",
+            f"no endpoint leads to {where}, so Stripe sends no event{others}: {first}create one by"
+            f" {_CREATE} or at {DASHBOARD}",
         )
     named = ", ".join(each.id for each in ours)
     if not any(each.enabled for each in ours):

@@ -549,9 +549,10 @@ class TestSnapshotReading:
         payload = changed(1, listed, NOW)
         payload["type"] = "entitlements.active_entitlement_summary.updated"
         account = FakeStripeAccount(page_size=9, features={"cus_1": [(moment(0), keys)]})
-        account.put(Customer(id="cus_1", created=NOW, metadata={"user_id": "usr_1"}))
+        customer = printed(Customer(id="cus_1", created=NOW, metadata={"user_id": "usr_1"}))
+        account.put(customer)
         reader = FetchingReader(account, CATALOGUE)
-        reader.snapshot(event("customer.created", account.states["cus_1"][0][1]), START)
+        reader.snapshot(event("customer.created", customer), START)
 
         reader.snapshot(parse(encoded(payload | {"id": "evt_2"})), START)
 

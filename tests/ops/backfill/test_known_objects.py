@@ -8,6 +8,7 @@ from tests.ops.queries.seeded_database import SeededDatabase
 
 pytestmark = pytest.mark.servers
 
+RUN = 7
 TEST, LIVE = realm_of(None, livemode=False), realm_of(None, livemode=True)
 
 
@@ -23,16 +24,16 @@ def test_only_what_a_fact_is_about_is_known(books: SeededDatabase) -> None:
     names = facts(books)
 
     with books.engine.connect() as connection:
-        assert find_known(connection, TEST, {*names, "in_unheard_of"}) == names
-        assert find_known(connection, LIVE, names) == frozenset()
-        assert find_known(connection, TEST, ()) == frozenset()
+        assert find_known(connection, TEST, {*names, "in_unheard_of"}, run=RUN) == names
+        assert find_known(connection, LIVE, names, run=RUN) == frozenset()
+        assert find_known(connection, TEST, (), run=RUN) == frozenset()
 
 
 def test_an_id_is_known_by_its_first_25_characters_and_by_no_fewer(books: SeededDatabase) -> None:
     name = next(each for each in facts(books) if each.startswith("in_"))
 
     with books.engine.connect() as connection:
-        assert find_known(connection, TEST, {name[:25], name[:24]}) == {name[:25]}
+        assert find_known(connection, TEST, {name[:25], name[:24]}, run=RUN) == {name[:25]}
 
 
 def test_what_a_fact_mentions_is_named_even_if_no_fact_is_about_it(books: SeededDatabase) -> None:

@@ -1,4 +1,4 @@
-"""Each known customer of the file gets the link of its line, once, and nobody else's is touched."""
+"""Each known customer of the file gets the link of its line, once, and no other is touched."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -45,7 +45,7 @@ def test_a_known_customer_is_linked_to_its_user(books: SeededDatabase) -> None:
 
     result = links_of(books).make(mapped((customer, "usr_mapped"), ("cus_unheard", "usr_2")))
 
-    assert (result.made, result.stood) == (1, 0)
+    assert (result.made, result.earlier) == (1, 0)
     assert [row.line for row in result.unknown] == [3]
     assert customers(books) == [(customer, "usr_mapped")]
 
@@ -58,7 +58,7 @@ def test_the_same_file_makes_nothing_twice(books: SeededDatabase, reason: str) -
 
     again = links_of(books, reason=reason).make(rows)
 
-    assert (again.made, again.stood) == (0, 1)
+    assert (again.made, again.earlier) == (0, 1)
 
 
 def test_a_link_that_a_person_ended_is_not_made_again_for_the_same_reason(

@@ -24,6 +24,7 @@ from tests.ops.conftest import Paidup
 from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
 from tests.stripe.keys import RIGHTS, ApiKey
 from tests.stripe.server import KEY, FakeApi, serving
+from tests.stripe.state import moment
 from tests.workers.waiting import until
 
 pytestmark = pytest.mark.servers
@@ -98,12 +99,23 @@ def connected(adopting: Adopting) -> Company:
     return company
 
 
-@pytest.fixture
-def twin(postgres_server: Postgres, database_template: str, company: Company) -> Iterator[Engine]:
-    """A database that heard every webhook of the company's past."""
-    url = postgres_server.create_database("twin", template=database_template)
-    engine = with_plans(url, company)
+@pytest.fixture(scope="module")
+def heard(postgres_server: Postgres, database_template: str, company: Company) -> Iterator[str]:
+    """The name of a database that heard every webhook of the company's past."""
+    engine = with_plans(
+        postgres_server.create_database("heard", template=database_template), company
+    )
     hear(engine, (event.delivery().body for event in company.events()))
+    engine.dispose()
+    yield "heard"
+    postgres_server.drop_database("heard")
+
+
+@pytest.fixture
+def twin(postgres_server: Postgres, heard: str) -> Iterator[Engine]:
+    """A copy of that database."""
+    url = postgres_server.create_database("twin", template=heard)
+    engine = engine_for(url, application_name="tests")
     yield engine
     engine.dispose()
     postgres_server.drop_database("twin")
@@ -126,7 +138,7 @@ def test_access_and_money_are_those_of_a_twin_that_heard_every_webhook(
     said = paidup("backfill", *WHY)
 
     assert [*differences(adopting.engine, twin)] == []
-    assert adopting.count("stripe_events") == 0
+    assert adopting.count("stripe_events") == adopting.count("stripe_run_objects") == 0
     assert "% of the 10,000 reads" in said
     assert f"test: {adopting.count('api_observations')} objects read" in said
     audited = "SELECT action || ' ' || reason FROM audit_logs WHERE action LIKE 'backfill.%'"
@@ -150,22 +162,27 @@ def test_a_second_run_over_an_unchanged_account_stores_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("table", ["stripe_run_objects", "payments"])
 def test_a_run_that_was_cut_short_goes_on_and_fetches_no_page_twice(
-    adopting: Adopting, twin: Engine, paidup: Paidup, number: signal.Signals
+    adopting: Adopting, twin: Engine, paidup: Paidup, number: signal.Signals, table: str
 ) -> None:
     adopting.api.latency = 0.05
     with started() as process:
-        until(lambda: adopting.count("api_observations") > 300)
+        until(lambda: adopting.count(table) > 100)
         process.send_signal(number)
         process.communicate()
-    stored = frozenset(adopting.scalars("SELECT object_id FROM api_observations"))
+    stored = frozenset(
+        adopting.scalars(
+            "SELECT object_id FROM api_observations UNION SELECT object_id FROM stripe_run_objects"
+        )
+    )
     asked_before = len(adopting.api.paths())
     adopting.api.latency = 0
 
     said = paidup("backfill", *WHY)
 
     again = adopting.pages_of(adopting.api.paths()[asked_before:])
-    assert again
+    assert bool(again) is (table != "payments")
     assert not [page & stored for page in again if page & stored]
     assert "goes on" in said
     assert [*differences(adopting.engine, twin)] == []
@@ -214,6 +231,30 @@ def test_one_account_can_be_read_alone(
 
     assert {each.headers.get("Stripe-Account") for each in adopting.api.asked} == {CONNECTED}
     assert adopting.scalars("SELECT DISTINCT realm FROM payments") == [f"test/{CONNECTED}"]
+
+
+def test_features_are_read_of_customers_with_a_running_subscription(
+    adopting: Adopting, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripe = adopting.company.stripe
+    _, listed = stripe.answer("/v1/subscriptions?status=all&limit=100")
+    ended = ("canceled", "incomplete_expired")
+    running = {each["customer"] for each in listed["data"] if each["status"] not in ended}
+    monkeypatch.setitem(stripe.features, min(running), [(moment(NOW), ["sso"])])
+
+    first = json.loads(paidup("backfill", "--json", *WHY))
+    asked = [path for path in adopting.api.paths() if "active_entitlements" in path]
+    second = json.loads(paidup("backfill", "--json", *WHY))
+
+    assert len(asked) == len(running)
+    assert first["accounts"][0]["lists"]["active_entitlements"]["new"] == 1
+    assert second["accounts"][0]["lists"]["active_entitlements"] == {
+        **first["accounts"][0]["lists"]["active_entitlements"],
+        "new": 0,
+        "unchanged": 1,
+    }
+    family = "entitlements.active_entitlement_summary"
+    assert adopting.count(f"api_observations WHERE family = '{family}'") == 1
 
 
 def test_an_account_that_is_not_listed_is_refused(adopting: Adopting, paidup: Paidup) -> None:
@@ -268,7 +309,7 @@ def test_mapped_customers_become_their_users(
     assert nobody
     assert first["accounts"][0]["links"]["made"] == len(nobody)
     assert second["accounts"][0]["links"]["made"] == 0
-    assert second["accounts"][0]["links"]["stood"] == len(nobody)
+    assert second["accounts"][0]["links"]["earlier"] == len(nobody)
     unknown = second["accounts"][0]["links"]["unknown"]
     assert [each["customer"] for each in unknown] == ["cus_elsewhere"]
     linked = adopting.scalars("SELECT user_id FROM customers WHERE user_id LIKE 'usr_%' ORDER BY 1")

@@ -17,7 +17,10 @@ CLASSES = {
     *("same", "ours more", "ours less", "ours only", "theirs only", "unlike", "unknown user"),
     "changed within the hour",
 }
-LONG_AGO = "UPDATE user_versions SET changed_at = now() - interval '2 hours'"
+LONG_AGO = (
+    "ALTER TABLE audit_logs DISABLE TRIGGER append_only",
+    "UPDATE audit_logs SET occurred_at = now() - interval '2 hours'",
+)
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def books(books: SeededDatabase, deployed: Callable[..., None]) -> SeededDatabas
     deployed(DATABASE_URL=books.url, PAIDUP_APPLICATION_DATABASE_URL=books.url)
     books.tell("onetime", user="usr_1")
     books.tell("first_paid", user="usr_2", seed="r")
-    execute(books, LONG_AGO)
+    execute(books, *LONG_AGO)
     return books
 
 
@@ -123,12 +126,22 @@ def test_each_difference_has_its_class_and_its_reason(
 def test_what_changed_within_the_hour_is_no_difference(
     books: SeededDatabase, listed: Callable[..., Any]
 ) -> None:
-    execute(books, "UPDATE user_versions SET changed_at = now() WHERE user_id = 'usr_2'")
+    books.tell("onetime", user="usr_3", seed="t")
 
-    document = listed(*lines_of(books, "usr_1"), code=0)
+    document = listed(*lines_of(books, "usr_1", "usr_2"), code=0)
 
     assert document["agrees"]
-    assert document["counts"]["changed within the hour"] == len(ours(books, "usr_2"))
+    assert document["counts"]["changed within the hour"] == len(ours(books, "usr_3"))
+
+
+def test_what_a_person_or_a_backfill_changed_is_one_however_young_it_is(
+    books: SeededDatabase, listed: Callable[..., Any], paidup: Paidup
+) -> None:
+    lines = lines_of(books, "usr_1", "usr_2")
+    why = ("--reason", "the outage in May", "--as", "ada")
+    paidup("grants", "add", "usr_1", "--plan", "premium", "--forever", *why)
+
+    assert listed(*lines, code=1)["counts"]["ours only"] > 0
 
 
 def test_access_that_ended_by_time_within_the_hour_is_no_difference_either(

@@ -15,6 +15,9 @@ from runtime.inbox.inbox import Inbox
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.failures.test_dead_letters import draft
+from tests.runtime.ledger.conftest import ledger_on
+from tests.runtime.ledger.delivery_builders import NOW
+from tests.runtime.ledger.observation_builders import BY_ADA, seen, subscription
 
 servers = pytest.mark.servers
 
@@ -367,6 +370,24 @@ def test_what_the_api_showed_is_shown_with_the_event_that_asked(
     shown = json.loads(paidup("events", "show", "evt_thin", "--json"))["api_observations"]
     assert [each["id"] for each in shown] == [name]
     paidup("events", "show", "obs_sub_2_1", code=1)
+
+
+@servers
+def test_what_the_api_showed_for_no_event_is_shown_with_who_had_it_asked(
+    books: SeededDatabase, inbox: Inbox, paidup: Paidup
+) -> None:
+    ledger_on(books.engine).observe([seen(subscription())], BY_ADA)
+    name = f"obs_sub_1_{NOW}"
+
+    said = " ".join(paidup("events", "show", name).split())
+
+    assert "asked by the backfill of ada: we adopt Paidup" in said
+    assert "asked for" not in said
+    document = json.loads(paidup("events", "show", name, "--json"))
+    assert document["asked_for"] == []
+    observation = document["observation"]
+    asked = (observation["event_id"], observation["origin"], observation["actor"])
+    assert asked == (None, "backfill", "ada")
 
 
 @servers

@@ -16,13 +16,16 @@ from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv
 from tests.ops.queries.seeded_database import SeededDatabase, tell_sharing
 from tests.runtime.failures.test_dead_letters import draft
+from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
+    NOW,
     checkout,
     customer,
     delivery,
     event,
     intent,
 )
+from tests.runtime.ledger.observation_builders import BY_ADA, seen, subscription
 
 pytestmark = pytest.mark.servers
 
@@ -75,6 +78,23 @@ def test_what_the_api_showed_names_the_event_that_asked(
     assert reason["decided_at"] is not None
     said = " ".join(paidup("explain", "usr_1", "max_devices").split())
     assert f"decided by {name} (shown by Stripe's API, asked for evt_thin) at " in said
+
+
+def test_what_the_api_showed_for_no_event_names_who_had_it_asked(
+    books: SeededDatabase, paidup: Paidup
+) -> None:
+    ledger_on(books.engine).observe([seen(subscription())], BY_ADA)
+
+    (reason,) = answers(paidup, "usr_1", "max_devices")["max_devices"]["reasons"]
+
+    assert (reason["event_id"], reason["event_type"]) == (f"obs_sub_1_{NOW}", "api_observation")
+    assert (reason["asked_for"], reason["asked_by"]) == (
+        None,
+        "the backfill of ada: we adopt Paidup",
+    )
+    assert reason["decided_at"] is not None
+    said = " ".join(paidup("explain", "usr_1", "max_devices").split())
+    assert "(shown by Stripe's API, asked by the backfill of ada: we adopt Paidup) at " in said
 
 
 def test_a_purchase_ends_by_what_policy_says(books: SeededDatabase, paidup: Paidup) -> None:

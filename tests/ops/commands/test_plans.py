@@ -16,15 +16,18 @@ from billing.ids import PartyId
 from ops.cli import run
 from ops.demo.plans import PLANS
 from ops.doctor.check_waiting import check_waiting, find_unplanned_prices
+from ops.samples.worlds.offers import StripePrice
 from ops.terminal.interrupt import Interrupted
 from runtime.database.engine import engine_for
 from runtime.ledger import catalogues
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.maintenance.reproject import reproject
+from runtime.plans_file import read_plans_text
 from tests.ops.conftest import Paidup
 from tests.ops.queries.seeded_database import SeededDatabase
 from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import checkout, contents, delivery, event
+from tests.stripe.server import KEY, FakeApi, serving
 from tests.workers.waiting import until
 from workers.supervisor.plan_bootstrap import PlanBootstrap
 
@@ -553,3 +556,52 @@ def work(books: SeededDatabase, name: str, sent: Counter[str], stop: Event) -> N
             ledger.record([delivery(each.body)])
         sent[name] += 1
     engine.dispose()
+
+
+class TestDraft:
+    @pytest.fixture(autouse=True)
+    def fake(self, deployed: Callable[..., None]) -> Iterator[FakeApi]:
+        with serving() as api:
+            api.account.prices.append(StripePrice(price="price_1", product="prod_1", amount=100))
+            api.account.product_features["prod_1"] = ["signals"]
+            deployed(STRIPE_API_KEY=KEY, STRIPE_API_BASE=api.url)
+            yield api
+
+    def test_a_draft_is_written_that_check_accepts(self, paidup: Paidup, tmp_path: Path) -> None:
+        draft = tmp_path / "draft.toml"
+
+        said = paidup("plans", "draft", "--output", str(draft))
+
+        assert "1 plan drafted; decide where it says DECIDE" in said
+        assert '"price_1", #' in draft.read_text()
+        assert '"signals" = true # DECIDE' in draft.read_text()
+        paidup("plans", "check", str(draft))
+
+    def test_a_file_is_never_overwritten(
+        self, fake: FakeApi, paidup: Paidup, document: Path
+    ) -> None:
+        paidup("plans", "draft", "--output", str(document), code=1)
+
+        assert "exists: name another file by --output" in paidup.err
+        assert document.read_text() == SHOP
+        assert fake.asked == []
+
+    def test_a_draft_can_be_printed(self, paidup: Paidup) -> None:
+        assert read_plans_text(paidup("plans", "draft", "--output", "-")).plans
+
+    def test_the_result_can_be_json(self, paidup: Paidup, tmp_path: Path) -> None:
+        draft = str(tmp_path / "draft.toml")
+
+        said = json.loads(paidup("plans", "draft", "--output", draft, "--json"))
+
+        assert said == {"file": draft, "plans": 1, "left_out": 0}
+
+    def test_without_a_key_nothing_is_written(
+        self, deployed: Callable[..., None], paidup: Paidup, tmp_path: Path
+    ) -> None:
+        deployed(STRIPE_API_KEY="")
+
+        paidup("plans", "draft", "--output", str(tmp_path / "draft.toml"), code=1)
+
+        assert "STRIPE_API_KEY is not set" in paidup.err
+        assert not (tmp_path / "draft.toml").exists()

@@ -15,7 +15,7 @@ def read(folder: Path, content: str | bytes, *, wide: bool = False) -> list[tupl
 
 
 def test_csv_has_one_feature_a_line_and_other_columns_are_skipped(tmp_path: Path) -> None:
-    content = "\ufeffname,feature,user_id,value\r\nAda,pro, usr_1 ,t\r\nBo,seats,2,5\r\n"
+    content = "\ufeffuser_id,feature,name,value\r\n usr_1 ,pro,Ada,t\r\n2,seats,Bo,5\r\n"
 
     assert read(tmp_path, content) == [(2, "usr_1", "pro", "t"), (3, "2", "seats", "5")]
 
@@ -38,7 +38,7 @@ def test_json_lines_keep_the_types_of_their_values(tmp_path: Path) -> None:
     )
 
     assert read(tmp_path, content) == [(1, "7", "pro", True), (3, "usr_2", "seats", 5)]
-    wide = '{"user_id": "usr_1", "pro": true, "seats": null}'
+    wide = '\ufeff{"user_id": "usr_1", "pro": true, "seats": null}'
     assert read(tmp_path, wide, wide=True) == [(1, "usr_1", "pro", True)]
 
 

@@ -1,3 +1,5 @@
+import tracemalloc
+from collections.abc import Iterator
 from decimal import Decimal
 
 from hypothesis import given
@@ -51,3 +53,21 @@ def test_two_values_of_one_feature_are_named_with_their_places() -> None:
 
         wrong = Contradiction(user_id="usr_1", feature="pro", first=2, last=7)
         assert listed.contradictions() == [wrong]
+
+
+def test_a_long_list_is_never_held_in_memory() -> None:
+    def users(number: int) -> Iterator[CurrentAccess]:
+        return (access(place, f"usr_{place}") for place in range(number))
+
+    def most_bytes(number: int) -> int:
+        tracemalloc.start()
+        try:
+            with sorting() as listed:
+                listed.load(users(number))
+                assert sum(1 for _ in listed.by_user()) == number
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_bytes(100)
+    assert most_bytes(20_000) < 2 * most_bytes(200) + 50_000

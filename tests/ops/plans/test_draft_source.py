@@ -11,7 +11,7 @@ from ops.plans.draft_source import ask_for_draft
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 
-class Sold:
+class SoldAtStripe:
     """Answers for an account that sells this, with two objects a page."""
 
     def __init__(
@@ -55,7 +55,7 @@ def price(name: str, *, product: str = "prod_1", recurring: bool = True, **field
 
 
 def test_every_page_of_prices_and_products_is_read() -> None:
-    sold = Sold(
+    sold = SoldAtStripe(
         prices=[price(f"price_{number}", product=f"prod_{number}") for number in range(5)],
         products=[{"id": f"prod_{number}", "name": f"P{number}"} for number in range(5)],
     )
@@ -66,7 +66,7 @@ def test_every_page_of_prices_and_products_is_read() -> None:
 
 
 def test_an_archived_price_stays_only_if_a_subscription_is_on_it() -> None:
-    sold = Sold(
+    sold = SoldAtStripe(
         used=["price_used"],
         prices=[price("price_used", active=False), price("price_unused", active=False)],
     )
@@ -78,7 +78,7 @@ def test_an_archived_price_stays_only_if_a_subscription_is_on_it() -> None:
 
 
 def test_an_archived_price_that_is_paid_once_stays() -> None:
-    sold = Sold(prices=[price("price_1", active=False, recurring=False)])
+    sold = SoldAtStripe(prices=[price("price_1", active=False, recurring=False)])
 
     source = ask_for_draft(sold.ask)
 
@@ -88,7 +88,7 @@ def test_an_archived_price_that_is_paid_once_stays() -> None:
 
 def test_the_features_of_a_product_are_asked_for_only_if_it_has_a_price() -> None:
     signals = {"id": "prodft_1", "entitlement_feature": {"lookup_key": "signals"}}
-    sold = Sold(
+    sold = SoldAtStripe(
         prices=[price("price_1")],
         products=[{"id": "prod_1", "name": "Premium"}, {"id": "prod_2", "name": "Unsold"}],
         features=[signals, {"id": "prodft_2"}],

@@ -13,11 +13,13 @@ from ops.doctor.findings import State
 from ops.errors import user_message
 from ops.plans.migrate import migrate, plans_drift
 from ops.up.servers.postgres_server import Postgres
+from paidup import __version__
 from runtime import schema
 from runtime.database.engine import engine_for
 from runtime.database.pooler import PoolerBetween
 from runtime.plans_file import PlansMissing
 from runtime.settings import Settings
+from tests.next_schema import NextReleases
 from tests.pgbouncer import PgBouncer
 
 pytestmark = pytest.mark.servers
@@ -185,3 +187,18 @@ def test_a_database_that_cannot_store_every_name_is_refused_in_one_sentence(
     said = "the encoding of the database is LATIN1, and Paidup needs UTF8"
     assert said in str(user_message(refused.value))
     assert [(each.state, each.says.startswith(said)) for each in found] == [(State.PROBLEM, True)]
+
+
+def test_a_release_that_was_put_back_leaves_schema_and_roles_of_the_newer_one(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    said_by_migrate(settings)
+    releases = NextReleases(engine, tmp_path / "next")
+    releases.migrate(["ALTER TABLE customers ADD COLUMN note TEXT"], oldest_release=__version__)
+    said: list[str] = []
+
+    migrate(settings, report=said.append)
+
+    assert said == [
+        f"the schema is at {releases.revision}, of a newer release, on which {__version__} may run"
+    ]

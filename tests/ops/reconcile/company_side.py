@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from billing.envelope import parse
 from billing.fetching.record import GONE, ApiResponse, read_response
 from ops.reconcile.agree import agree
 from ops.reconcile.agreement import Agreement
-from ops.reconcile.course import Course, Wish
-from ops.reconcile.differences import Difference, read_differences
+from ops.reconcile.course import ComparisonRequest, ComparisonRun
+from ops.reconcile.differences import FoundDifference, read_differences
 from ops.reconcile.objects import compare_objects, scope_of
 from ops.stripe_runs.runs import RunRequest, begin
 from runtime.database.engine import engine_for
@@ -26,7 +26,7 @@ from runtime.inbox.inbox import Inbox
 from runtime.ledger import catalogues
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.errors import ApiFailure
@@ -113,28 +113,37 @@ class CompanySides:
 
     def deliver(self, *, without: Callable[[CompanyEvent], bool] = lambda _: False) -> None:
         """Apply all events but some."""
-        heard = [each for each in self.company.events() if not without(each)]
+        self.hear([each for each in self.company.events() if not without(each)])
+
+    def hear(self, heard: Sequence[CompanyEvent]) -> None:
+        """Apply these events."""
         ledger = Ledger(self.engine, livemode="any", accounts=frozenset(), deciding_seconds=inf)
         for start in range(0, len(heard), 100):
             ledger.record([*map(_delivery, heard[start : start + 100])])
 
-    def compare(self, *, apply: bool = False, **wished: Any) -> tuple[Agreement, list[Difference]]:
+    def compare(
+        self, *, apply: bool = False, **wished: Any
+    ) -> tuple[Agreement, list[FoundDifference]]:
         """Compare objects, and return the statement and the differences."""
-        wish = Wish(
+        wish = ComparisonRequest(
             actor="ada",
             reason="a test",
-            parts=(Part.OBJECTS,),
+            parts=(ComparedPart.OBJECTS,),
             applies_objects=apply,
             **wished,
         )
         course = self.course(wish)
-        compared = {Part.OBJECTS: compare_objects(course)}
+        try:
+            compared = {ComparedPart.OBJECTS: compare_objects(course)}
+        except Exception:
+            course.run.release(self.engine)
+            raise
         with self.engine.begin() as connection:
             statement = agree(connection, course, scope_of(course), compared)
             course.run.end(connection, "done", None, statement.document())
             return statement, read_differences(connection, course.run.id)
 
-    def course(self, wish: Wish) -> Course:
+    def course(self, wish: ComparisonRequest) -> ComparisonRun:
         request = RunRequest(
             kind="reconcile",
             realm=OWN.realm,
@@ -143,7 +152,7 @@ class CompanySides:
             said=wish.said(),
             rate=25.0,
         )
-        return Course(
+        return ComparisonRun(
             settings=Settings.from_env({"STRIPE_API_KEY": "sk_test_1"}),
             engine=self.engine,
             inbox=self.inbox,
@@ -162,8 +171,8 @@ class CompanySides:
 
 @contextmanager
 def company_sides(database: str, redis_url: str, **plan: Any) -> Iterator[CompanySides]:
-    """Make a company of twelve subscribers who have paid for six months."""
-    company = build_company(CompanyPlan(**({"subscribers": 12, "months": 6, "now": NOW} | plan)))
+    """Make a company of twelve subscribers who have paid for three months."""
+    company = build_company(CompanyPlan(**({"subscribers": 12, "months": 3, "now": NOW} | plan)))
     engine = engine_for(database, application_name="test", pool_size=12)
     plans = read_catalogue(company.document)
     catalogues.install_first(engine, plans, actor="test", reason="test")
@@ -182,7 +191,7 @@ def company_sides(database: str, redis_url: str, **plan: Any) -> Iterator[Compan
         engine.dispose()
 
 
-def classes(differences: Iterable[Difference]) -> dict[str, str]:
+def classes(differences: Iterable[FoundDifference]) -> dict[str, str]:
     """Return class and state of each difference, by name."""
     return {each.name: f"{each.classed} {each.state}" for each in differences}
 
@@ -199,4 +208,4 @@ def _delivery(event: CompanyEvent) -> Delivery:
 
 
 def _raw(value: Any) -> Any:
-    return json.loads(value.text)
+    return json.loads(value if isinstance(value, bytes) else value.text)

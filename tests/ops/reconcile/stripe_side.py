@@ -9,13 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from models.tables import StripeEvent, StripeRun
-from ops.reconcile.course import Wish
-from ops.reconcile.differences import Difference, read_differences
+from ops.reconcile.course import ComparisonRequest
+from ops.reconcile.differences import FoundDifference, read_differences
 from ops.reconcile.run import reconcile_account
 from ops.reconcile.servers import Servers
-from ops.reconcile.statement import Statement
+from ops.reconcile.statement import ComparisonStatement
 from ops.samples.scenario import Event
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import make_api
@@ -28,12 +28,12 @@ OWN = ApiAccount(livemode=False)
 
 @dataclass
 class BothSides:
-    """A deployment, a Stripe whose clock is an hour ahead, and the sentences that were told."""
+    """A deployment, a Stripe whose clock is an hour ahead, and the sentences that it says."""
 
     floor: OpsEnv
     api: FakeApi
     settings: Settings
-    told: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
     is_stopping: Callable[[], bool] = lambda: False
     work: Callable[[float], None] | None = None
     """What happens while something waits, instead of the work of a worker."""
@@ -56,20 +56,20 @@ class BothSides:
 
     def reconcile(
         self, *, apply: bool = False, account: ApiAccount = OWN, **given: Any
-    ) -> tuple[int, Statement]:
+    ) -> tuple[int, ComparisonStatement]:
         """Compare events; workers run while something waits for them."""
-        given.setdefault("parts", (Part.EVENTS,))
-        wish = Wish(actor="ada", reason="a test", applies_events=apply, **given)
+        given.setdefault("parts", (ComparedPart.EVENTS,))
+        wish = ComparisonRequest(actor="ada", reason="a test", applies_events=apply, **given)
         return reconcile_account(
             self.servers(),
             account,
             wish,
             rate=25.0,
             report=lambda *_: None,
-            tell=self.told.append,
+            tell=self.sentences.append,
         )
 
-    def differences(self, run: int) -> dict[str, Difference]:
+    def differences(self, run: int) -> dict[str, FoundDifference]:
         with self.floor.engine.connect() as connection:
             return {each.name: each for each in read_differences(connection, run)}
 

@@ -1,4 +1,4 @@
-"""Which days are read, in which parts of the list, and when one is closed."""
+"""Days are read in parts of the list until each is closed."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta

@@ -9,10 +9,10 @@ import pytest
 from billing.envelope import Envelope, parse
 from ops.reconcile.event_comparison import NOT_PROVEN
 from ops.reconcile.events import MORE
-from ops.reconcile.run import RunFailed
+from ops.reconcile.run import ComparisonFailed
 from ops.samples.scenario import Event
 from ops.terminal.interrupt import Interrupted
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.stripe_api.accounts import ApiAccount
 from tests.ops.ops_env import yesterday
 from tests.ops.reconcile.stripe_side import BothSides, ids
@@ -140,7 +140,7 @@ def test_only_undelivered_events_are_asked_for_by_one_request(
     sides.floor.take_in(elsewhere, *rest)
     sides.api.account.undelivered |= {here.id, elsewhere.id}
 
-    run, statement = sides.reconcile(parts=(Part.UNDELIVERED,))
+    run, statement = sides.reconcile(parts=(ComparedPart.UNDELIVERED,))
 
     assert sides.states(run) == {here.id: "stands"}
     assert statement.document()["events"] == 1
@@ -155,14 +155,14 @@ def test_the_check_of_undelivered_events_reads_only_some_pages(
     sides.api.account.page_size = 1
     sides.api.account.undelivered |= ids(purchase)
 
-    _, statement = sides.reconcile(parts=(Part.UNDELIVERED,))
+    _, statement = sides.reconcile(parts=(ComparedPart.UNDELIVERED,))
 
     assert len(sides.api.asked) == 2
     assert statement.document()["not_compared"] == [MORE]
 
 
 def test_checks_of_undelivered_events_that_found_nothing_are_kept_once(sides: BothSides) -> None:
-    first, second = (sides.reconcile(parts=(Part.UNDELIVERED,))[0] for _ in range(2))
+    first, second = (sides.reconcile(parts=(ComparedPart.UNDELIVERED,))[0] for _ in range(2))
 
     assert sides.floor.scalars("SELECT id FROM stripe_runs") == [second]
     assert first != second
@@ -192,7 +192,7 @@ def test_nothing_of_another_account_is_put_in(sides: BothSides, purchase: list[E
     ours = sides.floor.books.compose("onetime", seed="ours").events
     sides.floor.take_in(*ours)
 
-    with pytest.raises(RunFailed, match="belongs to another account"):
+    with pytest.raises(ComparisonFailed, match="belongs to another account"):
         sides.reconcile(apply=True)
 
     assert set(sides.settled()) == ids(ours)

@@ -9,14 +9,18 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import pytest
+from sqlalchemy import text
 
 from billing.envelope import parse
 from ops.reconcile.agreement import Agreement
 from ops.reconcile.objects import SECOND_LOOK_SECONDS
 from ops.reconcile.shown import NoCustomer
 from ops.stripe_runs.runs import RunUnderWay
-from runtime.stripe_api.errors import ApiForbidden
+from runtime.failures.dead_letters import DeadLetterDraft, dead_letter
+from runtime.stripe_api.errors import ApiForbidden, ApiRefused
 from tests.ops.reconcile.company_side import NOW, CompanySides, classes, company_sides
+from tests.stripe.company import CompanyEvent
+from tests.stripe.state import moment
 
 pytestmark = pytest.mark.servers
 
@@ -186,12 +190,7 @@ def test_what_changed_between_the_looks_is_moving(both: CompanySides) -> None:
 
 def test_a_difference_with_an_event_that_waits_is_moving(both: CompanySides) -> None:
     subscription = premium(both)["id"]
-    late = [
-        each
-        for each in both.company.events()
-        if each.type == "customer.subscription.updated"
-        and subscription in each.delivery().body.decode()
-    ][-1]
+    late = _last_update(both, subscription)
     both.deliver(without=lambda event: event.id == late.id)
     both.inbox.accept(parse(late.delivery().body))
 
@@ -199,6 +198,90 @@ def test_a_difference_with_an_event_that_waits_is_moving(both: CompanySides) -> 
 
     assert classes(found) == {subscription: "other_period moving"}
     assert f"event {late.id} waits" in found[0].says
+
+
+def test_a_difference_whose_event_is_a_dead_letter_is_left_and_names_it(
+    both: CompanySides,
+) -> None:
+    subscription = premium(both)["id"]
+    late = _last_update(both, subscription)
+    both.deliver(without=lambda event: event.id == late.id)
+    at = moment(late.created)
+    draft = DeadLetterDraft(
+        key=late.id,
+        event_type=late.type,
+        body=late.delivery().body,
+        error_type="UnreadableEvent",
+        error="a test",
+        attempts=3,
+        origin="stripe",
+        received_at=at,
+        first_failed_at=at,
+        failed_at=at,
+    )
+    dead_letter(both.engine, [draft])
+
+    _, found = both.compare(apply=True)
+
+    assert classes(found) == {subscription: "other_period left"}
+    assert f"`paidup dead show {late.id}`" in found[0].says
+
+
+def test_customers_who_come_while_lists_are_read_are_no_difference(both: CompanySides) -> None:
+    both.deliver()
+    asked: list[str] = []
+
+    def arrive(request: str) -> None:
+        asked.append(request)
+        if len(asked) % 4 == 0 and len(asked) < 60:
+            both.stripe.now += 30
+            both.hear(both.company.arrive(both.stripe.now - 10))
+
+    both.stripe.refuses = arrive
+
+    statement, found = both.compare()
+
+    assert len(both.company.subscribers) > 14
+    assert ({each.state for each in found}, statement.agrees) == (set(), True)
+
+
+def test_a_run_that_was_stopped_goes_on_and_finds_the_same(both: CompanySides) -> None:
+    both.deliver()
+    subscription = premium(both)["id"]
+    both.stripe.changes[subscription] = _cancel
+    away = ApiRefused("400: a test")
+    both.stripe.refuses = lambda request: away if "/v1/charges?limit=100" in request else None
+    with pytest.raises(ApiRefused):
+        both.compare()
+    read = {each for each in both.stripe.asked if each.startswith("/v1/customers?limit=100")}
+    both.stripe.refuses = lambda _: None
+    both.stripe.asked.clear()
+
+    statement, found = both.compare()
+
+    assert classes(found) == {subscription: "granted_not_paid stands"}
+    assert (statement.subscriptions, len(statement.sums)) == (11, 1)
+    assert read
+    assert not read.intersection(both.stripe.asked), "what was kept is not read again"
+    with both.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM stripe_runs")) == 1
+        assert connection.scalar(text("SELECT count(*) FROM stripe_run_pages")) == 0
+
+
+def test_more_differences_than_are_looked_at_again_are_counted_as_moving(
+    both: CompanySides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.reconcile.objects.MOST_CANDIDATES", 2)
+    both.deliver()
+    for each in both.stripe.all("/v1/subscriptions?status=all")[:5]:
+        both.stripe.changes[each["id"]] = _cancel
+
+    statement, found = both.compare()
+
+    assert sorted(str(each.state) for each in found) == ["moving"] * 3 + ["stands"] * 2
+    assert any(
+        "3 objects differ that were not looked at twice" in each for each in statement.not_compared
+    )
 
 
 def test_a_restricted_key_leaves_out_what_it_may_not_read_and_says_so(both: CompanySides) -> None:
@@ -281,6 +364,15 @@ def _repaired(both: CompanySides, expected: dict[str, str | None], **wished: Any
 
     assert (classes(left), statement.agrees) == ({}, True), [each.says for each in left]
     return statement
+
+
+def _last_update(both: CompanySides, subscription: str) -> CompanyEvent:
+    return [
+        each
+        for each in both.company.events()
+        if each.type == "customer.subscription.updated"
+        and subscription in each.delivery().body.decode()
+    ][-1]
 
 
 def _user(subscription: Raw) -> str:

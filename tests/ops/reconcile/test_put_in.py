@@ -43,7 +43,7 @@ def test_it_says_why_nothing_is_taken_while_it_waits(
 ) -> None:
     sides.reconcile(apply=True)
 
-    assert set(sides.told) == {"no worker is running: start `paidup worker`"}
+    assert set(sides.sentences) == {"no worker is running: start `paidup worker`"}
 
 
 def test_an_event_that_cannot_be_applied_is_left_as_a_dead_letter(

@@ -18,6 +18,7 @@ SCRIPT = ROOT / ".venv" / "bin" / "paidup"
 
 DOCUMENTS = {
     "audit list": [],
+    "backfill": ["--reason", "tests"],
     "changes": [],
     "compare": ["--sql", "SELECT 1"],
     "console sessions end": ["ada", "--reason", "tests"],
@@ -44,7 +45,11 @@ DOCUMENTS = {
     "plans apply": ["--reason", "tests"],
     "plans check": [],
     "plans diff": [],
+    "plans draft": [],
     "rebuild": ["--all", "--dry-run"],
+    "reconcile": [],
+    "reconcile list": [],
+    "reconcile show": [],
     "replay": ["evt_1", "--reason", "tests"],
     "runs list": [],
     "send": [],

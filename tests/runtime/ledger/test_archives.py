@@ -1,10 +1,12 @@
 """Old payments of a customer go into archives, and come out when an event asks for them."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Engine
 
 from billing.ids import PartyId
-from runtime.ledger.batch_state import ARCHIVE_ABOVE
+from runtime.ledger.batch_state import ARCHIVE_ABOVE, ARCHIVE_EVERY
 from runtime.ledger.catalogues import CatalogueCache
 from runtime.ledger.decide import decide
 from runtime.ledger.deliveries import ALREADY_APPLIED
@@ -96,6 +98,29 @@ def test_a_refund_takes_its_payment_out_of_the_archive_and_nothing_else(
     assert rows(engine, query, name=name) == [("", 2999)]
     query = "SELECT archive, active FROM user_entitlements WHERE source = :name"
     assert rows(engine, query, name=name) == [("", False)]
+
+
+@pytest.mark.parametrize("facts", [2, 3, 4])
+def test_what_was_taken_out_goes_back_however_many_facts_it_brings(
+    ledger: Ledger, engine: Engine, facts: int
+) -> None:
+    """Grow by what comes and by what is taken out, so that no multiple of anything is met."""
+    live = "SELECT count(*) FROM facts WHERE archive = ''"
+    for number in range(PAYMENTS):
+        steps = [("charge.succeeded", charged(number)), ("charge.updated", charged(number))]
+        pay(ledger, number)
+        for place, (kind, stated) in enumerate(steps[: facts - 2]):
+            at = NOW - (1000 - number) * 3600 + place + 1
+            ledger.record([delivery(event(kind, stated, at=at))])
+
+    for number in range(PAYMENTS - 4):
+        ledger.record([delivery(event("charge.refunded", refunded(f"pi_{number}")))])
+
+    assert rows(engine, live)[0] < ARCHIVE_ABOVE + ARCHIVE_EVERY + 2 * facts
+
+
+def charged(number: int) -> dict[str, Any]:
+    return {**refunded(f"pi_{number}"), "amount_refunded": 0, "refunded": False}
 
 
 def test_a_customer_that_is_another_users_now_moves_with_all_that_is_archived(

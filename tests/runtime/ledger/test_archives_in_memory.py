@@ -17,6 +17,7 @@ from billing.facts import Fact
 from billing.ids import EventId
 from billing.readers.registry import read_event
 from billing.rows import EntitlementRow
+from ops.samples.worlds import world as random_worlds
 from ops.samples.worlds.world import World
 from tests.billing.fact_builders import (
     CATALOGUE,
@@ -35,6 +36,7 @@ from tests.billing.fact_builders import (
 from tests.runtime.ledger.long_pasts import PASSES, pasts, repeated, with_mentions
 from tests.runtime.ledger.party_in_memory import PartyInMemory, StatedEvent, archiving_above
 from tests.worlds.adapter import catalogue_of, statements_of
+from tests.worlds.backfilled import seen_at
 from tests.worlds.drawing import world_of
 
 NOW = at(400 * DAY)
@@ -311,3 +313,25 @@ def finish_update(party: PartyInMemory, now: datetime) -> None:
 
 def newest(events: Iterable[StatedEvent]) -> datetime:
     return max(fact.created_at for each in events for fact in each.facts)
+
+
+@pytest.mark.parametrize("seed", ["backfill/30", "backfill/60"])
+def test_what_a_backfill_reads_beside_events_ends_as_a_party_that_is_always_loaded_whole(
+    seed: str,
+) -> None:
+    """Read the newest objects first, as Stripe lists them, all of them dated by one second."""
+    world = random_worlds.play(random_worlds.draw_plan(seed))
+    random = Random(seed)  # noqa: S311 - worlds must repeat
+    last = max(world.now, *(account.at for account in world.accounts))
+    seen = [facts for account in world.accounts for facts in seen_at(account, last)][::-1]
+    heard = [facts for event in world.events if (facts := read_event(parse(event.body)).facts)]
+    order = [StatedEvent(facts=facts) for facts in (*seen, *random.sample(heard, 12)) if facts]
+    now = datetime.fromtimestamp(last, UTC)
+    party = PartyInMemory(catalogue=catalogue_of(world.document, world.former))
+
+    with archiving_above(3, kept=1):
+        for each in order:
+            party.record([each], now)
+            assert party.differences(now) == []
+
+    assert archives(party)

@@ -1,5 +1,6 @@
 """Record objects that Stripe's API showed for no event, as a backfill and a reconciliation do."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from sqlalchemy.exc import DataError
 from billing.fetching.record import FetchTarget
 from billing.ids import Realm
 from ops.samples.scenario import DAY
+from runtime.ledger.decisions import EntitlementGranted, MoneyMoved
 from runtime.ledger.errors import ObservationTaken, RealmExcluded
 from runtime.ledger.observe import ObservedChange, ObservedObject
 from runtime.ledger.record import Ledger
+from tests.runtime.ledger.conftest import ledger_on
 from tests.runtime.ledger.delivery_builders import (
     NOW,
     contents,
@@ -97,6 +100,45 @@ class TestAnObjectThatIsNew:
 
         assert rows(engine, "SELECT DISTINCT party FROM memberships") == ["test:cus_1"]
         assert rows(engine, "SELECT user_id FROM payments") == ["usr_1"]
+
+
+class TestAPageOfOneCustomer:
+    def test_says_of_each_change_which_object_it_follows_from(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
+        given = [
+            seen(intent("pi_1", customer="cus_1")),
+            seen(subscription()),
+            seen(intent("pi_2", customer="cus_1")),
+            seen({**customer("cus_1"), "email": "ada@example.com"}),
+        ]
+
+        changes = observe(ledger, *given)
+
+        booked = "SELECT payment_ref, event_id FROM payment_events ORDER BY payment_ref"
+        assert rows(engine, booked) == [("pi_1", f"obs_pi_1_{NOW}"), ("pi_2", f"obs_pi_2_{NOW}")]
+        granted = "SELECT event_id FROM audit_logs WHERE action = 'entitlement.granted'"
+        assert rows(engine, granted) == [f"obs_sub_1_{NOW}"]
+        assert [changed(each) for each in changes] == [
+            {"payment"},
+            {"entitlement"},
+            {"payment"},
+            set(),
+        ]
+
+    def test_moves_what_waited_for_its_user_once(self, ledger: Ledger, engine: Engine) -> None:
+        payments = [seen(intent(f"pi_{number}", customer="cus_1")) for number in range(3)]
+
+        observe(ledger, *payments, seen(customer("cus_1", "usr_1")))
+
+        booked = rows(engine, "SELECT kind, user_id FROM payment_events")
+        assert booked == [("received", "usr_1")] * 3
+
+
+def changed(change: ObservedChange) -> set[str]:
+    """Return what an object changed that is audited."""
+    words = {MoneyMoved: "payment", EntitlementGranted: "entitlement"}
+    return {words[type(each)] for each in change.decisions if type(each) in words}
 
 
 class TestAnObjectThatIsKnown:
@@ -186,6 +228,14 @@ class TestAnObjectThatIsGone:
         assert (change.known, change.unchanged) == (False, True)
         assert rows(engine, "SELECT count(*) FROM memberships") == [0]
 
+    def test_ends_a_subscription_that_the_same_page_named_first(
+        self, ledger: Ledger, engine: Engine
+    ) -> None:
+        changes = observe(ledger, seen(subscription(), at=NOW - 60), gone("subscription", "sub_1"))
+
+        assert [each.unchanged for each in changes] == [False, False]
+        assert rows(engine, "SELECT status FROM subscriptions") == ["canceled"]
+
     def test_of_another_family_says_nothing(self, ledger: Ledger, engine: Engine) -> None:
         ledger.record([delivery(event("payment_intent.succeeded", intent("pi_1")))])
         before = contents(engine)
@@ -215,13 +265,26 @@ class TestAPreview:
     def test_returns_what_would_follow_and_writes_nothing(
         self, ledger: Ledger, engine: Engine
     ) -> None:
-        given = [seen(subscription()), seen(intent("pi_1", customer="cus_1"))]
+        given = [seen(subscription()), seen(intent("pi_1", customer="cus_2"))]
         before = contents(engine)
 
         previewed = ledger.preview_observed(given)
 
         assert contents(engine) == before
         assert previewed == ledger.observe(given, BY_ADA)
+
+    def test_says_what_each_object_of_a_payment_changes_after_those_before_it(
+        self, ledger: Ledger
+    ) -> None:
+        given = [seen(intent("pi_1")), seen(refunded("pi_1", 1000))]
+
+        paid, back = ledger.preview_observed(given)
+
+        moved = [
+            [each.amount_minor for each in change.decisions if isinstance(each, MoneyMoved)]
+            for change in (paid, back)
+        ]
+        assert moved == [[2999], [-1000]]
 
 
 class TestTheTransaction:
@@ -243,6 +306,32 @@ class TestTheTransaction:
             ledger.observe([seen(subscription())], BY_ADA, fail)
 
         assert contents(engine) == before
+
+
+def test_pages_and_events_of_the_same_customers_at_once_leave_what_one_after_the_other_would(
+    ledger: Ledger, engine: Engine
+) -> None:
+    customers = [f"cus_{number}" for number in range(12)]
+    page = [
+        seen(subscription(id=f"sub_of_{each}", customer=each, metadata={"user_id": f"usr_{each}"}))
+        for each in customers
+    ]
+    paid = [
+        delivery(event("payment_intent.succeeded", intent(f"pi_of_{each}", customer=each)))
+        for each in customers
+    ]
+
+    with ThreadPoolExecutor() as pool:
+        pages = [pool.submit(observe, ledger_on(engine), *page[::way]) for way in (1, -1, 1)]
+        events = [pool.submit(ledger_on(engine).record, paid[::-1]) for _ in range(2)]
+    changes = [each for found in pages for each in found.result()]
+    settled = [each for found in events for each in found.result()]
+
+    assert len([each for each in changes if not each.unchanged]) == len(customers)
+    assert len([each for each in settled if not each.hit]) == len(customers)
+    assert sorted(active(engine)) == [(f"usr_{each}", "premium") for each in sorted(customers)]
+    users = rows(engine, "SELECT user_id FROM payments ORDER BY user_id")
+    assert users == [f"usr_{each}" for each in sorted(customers)]
 
 
 @pytest.mark.parametrize("realm", ["live", "live/acct_1", "test/acct_2"])

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from models.tables import StripeRun
 from runtime.database.engine import engine_for
-from runtime.reconciling import Part
+from runtime.reconciling import ComparedPart
 from runtime.settings import Settings
 from tests.workers.waiting import until
 from workers.supervisor.reconcile_process import RECONCILE_COMMAND, ReconcileProcess
@@ -28,7 +28,7 @@ WRITE_AND_WAIT = (
 KEY = {"STRIPE_API_KEY": "sk_test_unused"}
 
 
-class ReconcileSite:
+class ComparedSite:
     """A database, and a supervisor whose process only notes that it was started."""
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -45,7 +45,7 @@ class ReconcileSite:
             command=(sys.executable, "-c", WRITE_AND_WAIT, str(self.folder)),
         )
 
-    def run_now(self, part: Part, **given: Any) -> None:
+    def run_now(self, part: ComparedPart, **given: Any) -> None:
         said = {"parts": [part], "whole": True, "scheduled": True}
         values = {"kind": "reconcile", "realm": "test", "actor": "schedule", "state": "done"}
         with self.engine.begin() as connection:
@@ -57,16 +57,16 @@ class ReconcileSite:
 
 
 @pytest.fixture
-def site(database: str, tmp_path: Path) -> Iterator[ReconcileSite]:
+def site(database: str, tmp_path: Path) -> Iterator[ComparedSite]:
     folder = tmp_path / "started"
     folder.mkdir()
-    site = ReconcileSite(database, folder)
+    site = ComparedSite(database, folder)
     yield site
     site.process.stop(10)
     site.engine.dispose()
 
 
-def test_the_first_comparison_is_due_at_once_and_started_once(site: ReconcileSite) -> None:
+def test_the_first_comparison_is_due_at_once_and_started_once(site: ComparedSite) -> None:
     site.process.start_if_due()
     until(lambda: site.started() == 1)
 
@@ -77,7 +77,7 @@ def test_the_first_comparison_is_due_at_once_and_started_once(site: ReconcileSit
 
 @pytest.mark.parametrize("environ", [{"PAIDUP_RECONCILE": "0"}, {"PAIDUP_LIVEMODE": "live"}])
 def test_nothing_is_started_where_nothing_is_compared(
-    site: ReconcileSite, environ: dict[str, str]
+    site: ComparedSite, environ: dict[str, str]
 ) -> None:
     supervisor = site.supervise(**environ)
 
@@ -86,7 +86,7 @@ def test_nothing_is_started_where_nothing_is_compared(
     assert supervisor.pids == ()
 
 
-def test_a_supervisor_that_does_not_lead_starts_nothing(site: ReconcileSite) -> None:
+def test_a_supervisor_that_does_not_lead_starts_nothing(site: ComparedSite) -> None:
     site.leads = False
 
     site.process.start_if_due()
@@ -94,8 +94,8 @@ def test_a_supervisor_that_does_not_lead_starts_nothing(site: ReconcileSite) -> 
     assert site.process.pids == ()
 
 
-def test_nothing_is_started_while_every_loop_is_recent(site: ReconcileSite) -> None:
-    for part in Part:
+def test_nothing_is_started_while_every_loop_is_recent(site: ComparedSite) -> None:
+    for part in ComparedPart:
         site.run_now(part)
 
     site.process.start_if_due()
@@ -103,18 +103,18 @@ def test_nothing_is_started_while_every_loop_is_recent(site: ReconcileSite) -> N
     assert site.process.pids == ()
 
 
-def test_a_run_that_was_killed_goes_on_at_once(site: ReconcileSite) -> None:
-    for part in Part:
+def test_a_run_that_was_killed_goes_on_at_once(site: ComparedSite) -> None:
+    for part in ComparedPart:
         site.run_now(part)
     beaten_at = sa.func.now() - timedelta(hours=1)
-    site.run_now(Part.EVENTS, state="running", owner="gone:1:x", heartbeat_at=beaten_at)
+    site.run_now(ComparedPart.EVENTS, state="running", owner="gone:1:x", heartbeat_at=beaten_at)
 
     site.process.start_if_due()
 
     assert len(site.process.pids) == 1
 
 
-def test_a_process_that_ended_is_noticed_and_started_again(site: ReconcileSite) -> None:
+def test_a_process_that_ended_is_noticed_and_started_again(site: ComparedSite) -> None:
     site.process.start_if_due()
     until(lambda: site.started() == 1)
     (pid,) = site.process.pids

@@ -19,6 +19,9 @@ from tests.ops.console.pages.conftest import Pages
 from tests.ops.console.pages.page_client import HOSTILE, PageClient
 from tests.ops.ops_env import OpsEnv, yesterday
 from tests.ops.queries.seeded_database import SeededDatabase
+from tests.runtime.ledger.conftest import ledger_on
+from tests.runtime.ledger.delivery_builders import NOW
+from tests.runtime.ledger.observation_builders import BY_ADA, seen, subscription
 
 pytestmark = pytest.mark.servers
 
@@ -323,6 +326,16 @@ class TestShow:
         page = client.get(f"/events/{seen}")
         assert page.main.links()["cus_1"]
         assert "ada@b.de" not in page.response.text
+
+    def test_what_the_api_showed_for_no_event_says_who_had_it_asked(
+        self, client: PageClient, books: SeededDatabase
+    ) -> None:
+        ledger_on(books.engine).observe([seen(subscription())], BY_ADA)
+
+        page = client.get(f"/events/obs_sub_1_{NOW}")
+
+        assert "Asked by the backfill of ada: we adopt Paidup" in " ".join(page.main.text.split())
+        assert page.main.links().keys() == {"sub_1"}
 
     def test_an_unknown_event_says_what_to_do(self, client: PageClient) -> None:
         page = client.get("/events/evt_none")

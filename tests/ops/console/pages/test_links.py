@@ -25,6 +25,8 @@ def app() -> Flask:
         ("ch_1", "/payments/ch_1"),
         ("in_1", "/payments/in_1"),
         ("evt_1", "/events/evt_1"),
+        ("obs_sub_1_1795255814", "/events/obs_sub_1_1795255814"),
+        ("obs_entitlements/cus_1_1795255814", "/search?q=obs_entitlements/cus_1_1795255814"),
         ("price_1", "/search?q=price_1"),
         ("anything else", "/search?q=anything+else"),
         ("javascript:alert(1)", "/search?q=javascript:alert(1)"),

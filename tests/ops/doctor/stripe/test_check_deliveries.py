@@ -41,6 +41,14 @@ def test_an_unacknowledged_invoice_holds_up_its_own_collection() -> None:
     assert (state, "72 hours" in says) == (State.PROBLEM, True)
 
 
+def test_ours_is_named_as_well_while_some_endpoint_holds_invoices_up() -> None:
+    risky = destination(types=ALL_TYPES | {"invoice.created"})
+    found = check_deliveries(seen(risky, undelivered=undelivered(invoice__created=2)), expected())
+
+    invoices = [each.state for each in found if each.check == INVOICES]
+    assert invoices == [State.PROBLEM, State.WARNING]
+
+
 def test_an_endpoint_that_need_not_have_the_type_can_do_without_the_risk() -> None:
     risky = destination(types=ALL_TYPES | {"invoice.created"})
 

@@ -36,7 +36,7 @@ def test_without_an_endpoint_of_ours_the_others_are_named() -> None:
 
     assert state is State.PROBLEM
     assert "there are https://example.com/hook" in says
-    assert "`paidup doctor --stripe --fix --reason WHY`" in says
+    assert "`paidup doctor --stripe --fix --secret-file FILE --reason WHY`" in says
     assert "there is no other endpoint" in said()[ENDPOINT][1]
 
 
@@ -63,7 +63,7 @@ def test_without_a_public_url_the_path_alone_says_which_is_ours() -> None:
     assert (state, "set PAIDUP_PUBLIC_URL" in says) == (State.WARNING, True)
     nothing = said(destination(url="https://example.com/hook"), url=None)[ENDPOINT]
     assert nothing[0] is State.PROBLEM
-    assert "set PAIDUP_PUBLIC_URL, then `paidup doctor" in nothing[1]
+    assert "set PAIDUP_PUBLIC_URL, then create one by `paidup doctor" in nothing[1]
 
 
 def test_each_missing_type_comes_with_what_it_costs() -> None:

@@ -229,7 +229,7 @@ def test_a_real_server_takes_the_requests_and_the_changes(
 
     assert (len(made["changes"]), again["changes"]) == (1, [])
     assert set(states(again).values()) == {"ok"}
-    assert secret.read_text().startswith("whsec_we_")
+    assert secret.read_text().startswith("whsec_")
 
 
 def test_a_right_that_the_key_lacks_is_named_by_stripe_s_own_name(
@@ -241,6 +241,22 @@ def test_a_right_that_the_key_lacks_is_named_by_stripe_s_own_name(
     said = paidup("doctor", "--stripe", code=1)
 
     assert "Credit notes: Read (credit_note_read), which thin events, backfill, reconcile" in said
+
+
+def test_an_organisation_s_key_is_taken_by_a_server_that_wants_a_context(
+    served: FakeApi, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.keys = [ApiKey("sk_org_test_5f3a")]
+    served.account.put({**endpoint(), "created": 1})
+    served.account.put({**endpoint("we_2", application="ca_1"), "created": 1})
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_org_test_5f3a")
+    monkeypatch.setenv("PAIDUP_CONNECT_ACCOUNTS", served.account.id)
+
+    said = paidup("doctor", "--stripe")
+
+    assert f"each request names an account in Stripe-Context: {served.account.id}" in said
+    contexts = {each.headers.get("Stripe-Context") for each in served.asked}
+    assert contexts == {served.account.id}
 
 
 def test_a_second_endpoint_of_the_second_api_is_noticed(served: FakeApi, paidup: Paidup) -> None:
