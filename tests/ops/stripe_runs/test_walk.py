@@ -59,6 +59,8 @@ def test_every_object_is_stored_once_with_few_requests(engine: Engine) -> None:
     assert listed.closed == READERS + 1  # one asked for the time
     assert all(done for _, _, done in stored_ranges(engine))
     assert sum(objects for _, objects, _ in stored_ranges(engine)) == 5_000
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(StripeRun.requests)) == walk.requests
 
 
 def test_several_pages_are_under_way(engine: Engine) -> None:
