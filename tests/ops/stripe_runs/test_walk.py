@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,8 @@ def test_every_object_is_stored_once_with_few_requests(engine: Engine) -> None:
     assert listed.closed == READERS + 1  # one asked for the time
     assert all(done for _, _, done in stored_ranges(engine))
     assert sum(objects for _, objects, _ in stored_ranges(engine)) == 5_000
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(StripeRun.requests)) == walk.requests
 
 
 def test_several_pages_are_under_way(engine: Engine) -> None:
@@ -314,3 +317,13 @@ def test_the_run_is_alive_while_no_page_comes(
     taker.join(30)
 
     assert len(found) == 10
+
+
+def test_a_list_that_stripe_does_not_know_is_refused(engine: Engine) -> None:
+    class Unknown(ListedEvents):
+        def ask(self, request: str, account: ApiAccount) -> ApiResponse:
+            found = super().ask(request, account)
+            return replace(found, status=404) if "created" in request else found
+
+    with pytest.raises(ApiRefused, match="Stripe knows no such list"):
+        list(stored_ids(engine, walk_of(engine, Unknown(even(10)), run_of(engine))))

@@ -110,9 +110,11 @@ def test_events_that_need_more_than_the_rate_wait_as_the_lane_does(client: redis
     for _ in range(3):
         fetch.take(OWN, EVENTS)
 
+    taken = booked(client)
     with pytest.raises(RateReached) as caught:
         fetch.take(OWN, EVENTS)
 
+    assert booked(client) == taken
     assert 5 < caught.value.seconds <= 1 / SLOW
     assert "PAIDUP_STRIPE_REQUESTS_PER_SECOND" in str(caught.value)
 
