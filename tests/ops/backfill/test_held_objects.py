@@ -1,4 +1,4 @@
-"""What is kept comes back by holder, in turns, until it is released."""
+"""Kept objects come back by holder, in turns, until they are released."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
