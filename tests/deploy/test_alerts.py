@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.stripe_runs import DIFFERENCE_CLASSES
-from runtime.reconciling import ComparedPart
+from runtime.reconciling import ComparedPart, late_at
 from runtime.telemetry import (
     DiskCollector,
     SharedState,
@@ -144,6 +145,15 @@ def test_each_alert_asks_for_series_that_are_served(
 ) -> None:
     assert SELECTOR.findall(rule["expr"])
     assert list(unknown(rule["expr"], served)) == []
+
+
+def test_a_comparison_is_late_when_doctor_says_so() -> None:
+    (late,) = (rule["expr"] for rule in rules() if rule["alert"] == "PaidupReconcileLate")
+
+    found = re.findall(r'part="(\w+)"\}\) > (\d+)', late)
+    assert {ComparedPart(part): timedelta(seconds=int(age)) for part, age in found} == {
+        part: late_at(part) for part in ComparedPart
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
+from models.stripe_runs import DIFFERENCE_CLASSES
 from runtime.database.engine import engine_for
 from runtime.inbox.api_requests import ApiNumbers
 from runtime.inbox.entries import Backlog, Breaker
+from runtime.reconciling import ComparedPart
 from runtime.settings import Address
 from runtime.telemetry import SharedState
 from runtime.time_limits import DATABASE_STATE_SECONDS, STALE_DATABASE_STATE_SECONDS
@@ -174,6 +176,21 @@ def test_without_redis_the_database_s_part_is_served() -> None:
     assert state == SharedState(
         dead_letters=2, changes_waiting_seconds=0.5, unsold={"unknown_price": 1}
     )
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("reconciles", [False, True])
+def test_the_age_of_comparisons_is_served_only_where_they_are_scheduled(
+    database: str, *, reconciles: bool
+) -> None:
+    engine = engine_for(database, application_name="test")
+
+    state = read_database_state(engine, reconciles=reconciles)
+    engine.dispose()
+
+    assert (state.reconcile_put_in, state.reconcile_agreed_at) == (0, 0.0)
+    assert state.reconcile_differences == dict.fromkeys(DIFFERENCE_CLASSES, 0)
+    assert state.reconcile_runs_at == (dict.fromkeys(ComparedPart, 0.0) if reconciles else None)
 
 
 def test_while_redis_is_away_the_processes_needed_are_those_of_the_last_scrape() -> None:
