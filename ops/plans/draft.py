@@ -171,8 +171,8 @@ def _amount(raw: Raw) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a basic string of TOML, which escapes as JSON does, and DEL besides."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a basic string of TOML, which escapes as JSON does."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _comment(text: str) -> str:
