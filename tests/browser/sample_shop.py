@@ -138,7 +138,26 @@ def _compare_with_stripe(system: StackUnderTest) -> None:
         stripe_customer_id=_customer(system),
         user_id="usr_ada",
     )
-    statement = Agreement(
+    statement = _statement(found)
+    said = {"parts": list(statement.parts), "user": None, "customer": None}
+    with system.engine.begin() as connection:
+        run = insert(StripeRun).values(
+            kind="reconcile",
+            realm="test",
+            actor="console:olga",
+            reason="Is the endpoint well again?",
+            said=said,
+            state="done",
+            rate=5.0,
+            result=statement.document(),
+        )
+        number = connection.execute(run.returning(StripeRun.id)).scalar_one()
+        write_differences(connection, number, [found])
+
+
+def _statement(found: FoundDifference) -> Agreement:
+    """Return the statement of a comparison that found one difference and a day that differs."""
+    return Agreement(
         realm="test",
         as_of=datetime.now(UTC),
         parts=("events", "objects"),
@@ -159,20 +178,6 @@ def _compare_with_stripe(system: StackUnderTest) -> None:
         ),
         not_compared=("disputes: the key lacks the right dispute_read",),
     )
-    said = {"parts": list(statement.parts), "user": None, "customer": None}
-    with system.engine.begin() as connection:
-        run = insert(StripeRun).values(
-            kind="reconcile",
-            realm="test",
-            actor="console:olga",
-            reason="Is the endpoint well again?",
-            said=said,
-            state="done",
-            rate=5.0,
-            result=statement.document(),
-        )
-        number = connection.execute(run.returning(StripeRun.id)).scalar_one()
-        write_differences(connection, number, [found])
 
 
 def _preview_a_replay(system: StackUnderTest) -> None:

@@ -1,4 +1,4 @@
-"""How a difference stands, and what its sentence says."""
+"""The state of a difference after two looks, and the words of its sentence."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
