@@ -5,7 +5,8 @@ lists cannot be asked for bills of subscriptions alone, so every page is read an
 a payment is for, Stripe says on the bill and not on the payment; a payment is therefore left out
 only if it names a bill that was left out before, and what follows from a payment goes with it. A
 bill that a checkout or a subscription names counts, however old: a paid checkout would otherwise
-stand for it, without the time at which it was paid.
+stand for it, without the time at which it was paid. So does one with a line that may be a purchase:
+what is bought beside a subscription stands on its next bill.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,6 +23,8 @@ from billing.json_fields import (
     text_in,
     time_in,
 )
+from billing.projection.purchase_lines import may_buy
+from billing.readers.lines import invoice_lines
 
 _BILL: Final = "in_"
 _ENDED: Final = frozenset({"paid", "void", "uncollectible"})
@@ -48,8 +51,10 @@ class BackfillScope:
         return name if created is not None and created < until else None
 
     def is_old_bill(self, family: str, raw: Raw) -> bool:
-        """Return True for a bill of a subscription that was settled, and whose periods ended."""
+        """Return True for a bill of a subscription alone, settled, and whose periods ended."""
         if family != "invoice" or not _subscription(raw) or text_in(raw, "status") not in _ENDED:
+            return False
+        if any(map(may_buy, invoice_lines(raw))):
             return False
         moments = (time_in(object_in(raw, "status_transitions"), name) for name in _ENDS)
         periods = (time_in(object_in(line, "period"), "end") for line in objects_in(raw, "lines"))

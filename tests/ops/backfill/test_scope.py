@@ -14,6 +14,25 @@ AFTER = int(SINCE.timestamp())
 scope = BackfillScope(since=SINCE, began_at=BEGAN)
 
 
+RENEWAL = {
+    "amount": 900,
+    "period": {"end": BEFORE},
+    "parent": {
+        "type": "subscription_item_details",
+        "subscription_item_details": {"subscription": "sub_1", "subscription_item": "si_1"},
+    },
+}
+LIFETIME = {
+    "amount": 9900,
+    "period": {"start": BEFORE, "end": BEFORE},
+    "parent": {
+        "type": "invoice_item_details",
+        "invoice_item_details": {"subscription": "sub_1", "invoice_item": "ii_1"},
+    },
+}
+"""Something bought once, which Stripe puts on the next bill of the subscription."""
+
+
 def bill(**fields: Any) -> dict[str, Any]:
     return {
         "id": "in_1",
@@ -21,7 +40,7 @@ def bill(**fields: Any) -> dict[str, Any]:
         "status": "paid",
         "parent": {"subscription_details": {"subscription": "sub_1"}},
         "status_transitions": {"paid_at": BEFORE},
-        "lines": {"data": [{"period": {"end": BEFORE}}], "has_more": False},
+        "lines": {"data": [RENEWAL], "has_more": False},
         **fields,
     }
 
@@ -41,10 +60,19 @@ def test_a_settled_bill_of_a_subscription_whose_period_ended_is_left_out() -> No
         {"status": "open"},
         {"created": AFTER},
         {"status_transitions": {"paid_at": AFTER}},
-        {"lines": {"data": [{"period": {"end": AFTER}}], "has_more": False}},
-        {"lines": {"data": [{"period": {"end": BEFORE}}], "has_more": True}},
+        {"lines": {"data": [RENEWAL | {"period": {"end": AFTER}}], "has_more": False}},
+        {"lines": {"data": [RENEWAL], "has_more": True}},
+        {"lines": {"data": [RENEWAL, LIFETIME], "has_more": False}},
     ],
-    ids=["a purchase", "unpaid", "made since", "paid since", "runs on", "lines cut off"],
+    ids=[
+        "a purchase",
+        "unpaid",
+        "made since",
+        "paid since",
+        "runs on",
+        "lines cut off",
+        "with something bought beside the subscription",
+    ],
 )
 def test_any_other_bill_counts(fields: dict[str, Any]) -> None:
     assert not scope.is_old_bill("invoice", bill(**fields))
