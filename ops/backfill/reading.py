@@ -62,6 +62,9 @@ class AccountReading:
     def read(self) -> None:
         """Read every list, or stop after a page once a person asked for it.
 
+        With `--since` it also stops after a list that Stripe did not answer to its end: what is
+        left out of the next ones would follow from a part of it, and they are not read again.
+
         Raises:
             ApiFailure: Stripe refuses the key as a whole, or does not answer about one object.
             RunLost: the run was cancelled, or another process has it.
@@ -70,7 +73,7 @@ class AccountReading:
             self._unless_forbidden(wanted.name, partial(self._read_list, wanted))
             if wanted.name in _JUDGE_OTHERS & self.forbidden.keys():
                 self.taker = replace(self.taker, scope=None)
-            if self.is_stopping():
+            if self.is_stopping() or (self.unanswered and self.taker.scope is not None):
                 return
             if wanted is CUSTOMERS:
                 self.linked = self.links.make(self.users)

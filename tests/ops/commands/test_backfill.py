@@ -23,7 +23,7 @@ from runtime.plans_file import read_plans_text
 from tests.ops.conftest import Paidup
 from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
 from tests.stripe.keys import RIGHTS, ApiKey
-from tests.stripe.server import KEY, FakeApi, serving
+from tests.stripe.server import KEY, ApiRequest, FakeApi, serving
 from tests.stripe.state import moment
 from tests.workers.waiting import until
 
@@ -344,6 +344,28 @@ def test_since_leaves_out_old_bills_and_their_payments_and_no_purchase(
         assert adopting.scalars(purchases) == [connection.scalar(text(purchases))]
         assert heard < int(connection.scalar(text("SELECT count(*) FROM payments")) or 0) * 3 / 4
     assert "from before --since were left out" in said
+
+
+def test_since_goes_on_after_bills_that_stripe_did_not_answer_and_leaves_out_no_payment_of_them(
+    adopting: Adopting, twin: Engine, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.stripe_runs.asking.STRIPE_AGAIN_SECONDS", ())
+    since = datetime.fromtimestamp(NOW - 60 * DAY, UTC).date().isoformat()
+
+    def drop_pages_of_bills(request: ApiRequest) -> None:
+        is_page = request.path.startswith("/v1/invoices?") and "limit=100" in request.path
+        if is_page and adopting.count("customers"):
+            raise ConnectionResetError
+
+    adopting.api.before_each = drop_pages_of_bills
+    assert "invoices" in paidup("backfill", "--since", since, *WHY, code=1)
+    adopting.api.before_each = lambda _: None
+
+    paidup("backfill", "--since", since, *WHY)
+
+    found = [*differences(adopting.engine, twin)]
+    assert not [each for each in found if "only heard: " not in each or each.startswith("access")]
+    assert adopting.count("payments WHERE provisional") == 0
 
 
 def test_a_dry_run_prints_the_plan_and_stores_nothing(adopting: Adopting, paidup: Paidup) -> None:
