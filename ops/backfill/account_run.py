@@ -25,6 +25,7 @@ from ops.backfill.users_file import MappedUser
 from ops.bulk_audit import BulkAudit
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.runs import OpenRun, RunRequest, begin
+from ops.stripe_runs.same_account import prove_account
 from ops.terminal.interrupt import Interrupted, Interruption
 from ops.terminal.progress import ReportProgress, progress
 from runtime.ledger.observe import ObserveCause
@@ -58,7 +59,10 @@ class AccountRun:
         Raises:
             ApiFailure: Stripe does not answer, or refuses the key as a whole.
             Interrupted: a person stopped it.
+            OtherAccount: the key is not that of the account whose events are here.
         """
+        with self.engine.connect() as connection:
+            prove_account(connection, self._patient_api())
         with connections.read_snapshot(self.engine) as connection:
             opened = opened_run(connection, self.account.realm, self._said())
         if opened is not None:

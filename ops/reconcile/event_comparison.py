@@ -20,8 +20,8 @@ from ops.reconcile.missing_events import (
     read_events,
 )
 from ops.reconcile.put_in import MissingEventInput, Results
-from ops.reconcile.same_account import Proof, prove_account
 from ops.stripe_runs.asking import PatientApi
+from ops.stripe_runs.same_account import Proof, prove_account
 
 _READING: Final = "events read"
 _APPLYING: Final = "events wait to be applied"
@@ -54,6 +54,17 @@ class EventComparison:
             pause=course.pause,
             tell=course.tell,
         )
+
+    def prove(self) -> None:
+        """Make sure that the key is that of the account whose events are here.
+
+        Days of another account must not be closed, though nothing is missing on them.
+
+        Raises:
+            ApiFailure: Stripe does not answer.
+            OtherAccount: it is not.
+        """
+        self._proof  # noqa: B018 - it asks once
 
     def take(self, objects: Sequence[Raw], now: datetime, save: Progress, *, by_day: bool) -> None:
         """Compare one page; ``now`` is by Stripe's clock. ``by_day`` counts each event's day."""
@@ -102,14 +113,18 @@ class EventComparison:
         return compare_listed(events, standings, now=now)
 
     @cached_property
+    def _proof(self) -> Proof:
+        """The knowledge of whose the key is; asks Stripe once."""
+        with self._course.engine.connect() as connection:
+            return prove_account(connection, self.api)
+
+    @cached_property
     def _may_put_in(self) -> bool:
-        """True if what is missing is put in; asks Stripe once whether the account is ours."""
+        """True if what is missing is put in."""
         wish = self._course.wish
         if not wish.applies_events:
             return False
-        with self._course.engine.connect() as connection:
-            proof = prove_account(connection, self.api)
-        if proof is Proof.OPEN and wish.scheduled:
+        if self._proof is Proof.OPEN and wish.scheduled:
             self._course.run.counts["not proven"] = 1
             return False
         return True

@@ -51,6 +51,7 @@ def compare_events(course: ComparisonRun) -> PartEnded:
     days = days_to_read(began_at, known, first=wish.first, every=wish.every_day)
     spans = spans_of(days, began_at, older=wish.first is None)
     comparison = EventComparison(course)
+    comparison.prove()
     walk = Walk(
         course.engine,
         course.run,

@@ -55,6 +55,7 @@ from ops.stripe_runs.lists import (
     page_request,
 )
 from ops.stripe_runs.pages import ListPage
+from ops.stripe_runs.same_account import prove_account
 from ops.stripe_runs.walk import ListReading, Walk
 from ops.terminal.formats import format_count
 from ops.terminal.interrupt import Interrupted
@@ -79,10 +80,12 @@ def compare_objects(course: ComparisonRun) -> PartEnded:
         ApiFailure: Stripe refuses the key.
         Interrupted: a person asked to stop.
         NoCustomer: the user has no customer in this account.
+        OtherAccount: the key is not that of the account whose events are here.
         RunLost: the run was cancelled, or another process has it.
     """
     ledger = ledger_of(course.settings, course.engine)
     comparison = ObjectComparison(course, ledger, scope_of(course))
+    comparison.prove_account()
     comparison.read()
     comparison.find_unknown()
     looked = comparison.look_again()
@@ -130,6 +133,17 @@ class ObjectComparison:
         self._scope = scope
         self._comparison = Comparison(course.engine, ledger, scope.realm)
         self._readable: set[str] = set()
+
+    def prove_account(self) -> None:
+        """Make sure that the key is that of the account whose events are here.
+
+        Raises:
+            OtherAccount: it is not.
+        """
+        api = self._patient_api()
+        with self._course.engine.connect() as connection:
+            prove_account(connection, api)
+        self._course.run.requests += api.sent
 
     def read(self) -> None:
         """Read the lists, and keep what differs as seen once.

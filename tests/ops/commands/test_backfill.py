@@ -292,6 +292,19 @@ def test_a_key_that_stripe_refuses_reads_nothing(
     assert adopting.count("api_observations") == 0
 
 
+def test_a_key_of_another_account_than_that_of_the_events_here_reads_nothing(
+    adopting: Adopting, paidup: Paidup
+) -> None:
+    now = int(datetime.now(UTC).timestamp())
+    ours = build_company(CompanyPlan(subscribers=5, months=2, now=now, seed="ours"))
+    hear(adopting.engine, (event.delivery().body for event in ours.events()))
+
+    paidup("backfill", *WHY, code=1)
+
+    assert "belongs to another account" in paidup.err
+    assert adopting.count("stripe_runs") == adopting.count("api_observations") == 0
+
+
 def test_mapped_customers_become_their_users(
     adopting: Adopting, paidup: Paidup, tmp_path: Path
 ) -> None:

@@ -199,6 +199,17 @@ def test_nothing_of_another_account_is_put_in(sides: BothSides, purchase: list[E
     assert sides.floor.scalars("SELECT state FROM stripe_runs") == ["failed"]
 
 
+def test_no_day_of_another_account_is_closed_though_nothing_is_missing_on_it(
+    sides: BothSides,
+) -> None:
+    sides.floor.take_in(*sides.floor.books.compose("onetime", seed="ours").events)
+
+    with pytest.raises(ComparisonFailed, match="belongs to another account"):
+        sides.reconcile()
+
+    assert sides.floor.scalars("SELECT day FROM reconciled_days") == []
+
+
 def test_an_event_of_a_connected_account_gets_the_account_that_its_webhook_states(
     sides: BothSides, purchase: list[Event]
 ) -> None:

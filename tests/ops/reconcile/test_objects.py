@@ -16,10 +16,11 @@ from ops.reconcile.agreement import Agreement
 from ops.reconcile.objects import SECOND_LOOK_SECONDS
 from ops.reconcile.shown import NoCustomer
 from ops.stripe_runs.runs import RunUnderWay
+from ops.stripe_runs.same_account import OtherAccount
 from runtime.failures.dead_letters import DeadLetterDraft, dead_letter
 from runtime.stripe_api.errors import ApiForbidden, ApiRefused
 from tests.ops.reconcile.company_side import NOW, CompanySides, classes, company_sides
-from tests.stripe.company import CompanyEvent
+from tests.stripe.company import CompanyEvent, CompanyPlan, build_company
 from tests.stripe.state import moment
 
 pytestmark = pytest.mark.servers
@@ -350,6 +351,24 @@ def test_a_second_process_is_refused_while_a_run_is_under_way(both: CompanySides
     statement, _ = both.compare()
 
     assert statement.differing == 1
+
+
+def test_a_key_of_another_account_compares_and_repairs_nothing(both: CompanySides) -> None:
+    both.deliver()
+    before = _access_and_facts(both)
+    other = build_company(CompanyPlan(subscribers=3, months=1, now=NOW, seed="another company"))
+    both.stripe.company = other
+
+    with pytest.raises(OtherAccount):
+        both.compare(apply=True)
+
+    assert _access_and_facts(both) == before
+
+
+def _access_and_facts(both: CompanySides) -> tuple[int, int]:
+    with both.engine.connect() as connection:
+        access = connection.scalar(text("SELECT count(*) FROM user_entitlements WHERE active"))
+        return access or 0, connection.scalar(text("SELECT count(*) FROM facts")) or 0
 
 
 def _repaired(both: CompanySides, expected: dict[str, str | None], **wished: Any) -> Agreement:

@@ -1,7 +1,8 @@
-"""Make sure that an API key belongs to the account whose events are here, before one is put in.
+"""Make sure that an API key belongs to the account whose events are here, before anything is done.
 
-A realm does not name our own account, so the events of another company's account would look like
-ours that are missing. Stripe has to know the newest event that was settled here.
+A realm does not name our own account, so what another company's account has would look like ours
+that is missing, and ours like what Stripe does not know. Stripe has to know the newest event that
+was settled here.
 """
 
 from enum import StrEnum
@@ -14,6 +15,7 @@ from billing.ids import Realm
 from models.tables import StripeEvent
 from ops.errors import CommandFailed
 from ops.stripe_runs.asking import PatientApi
+from runtime.stripe_api.errors import ApiForbidden
 
 _LOOKED_AT: Final = 10_000
 """The newest settled events, among which one of the account is looked for."""
@@ -27,7 +29,7 @@ class Proof(StrEnum):
 
     SAME = "same"
     OPEN = "open"
-    """Nothing of the account was settled here lately."""
+    """Nothing of the account was settled here lately, or the key may not read events."""
 
 
 class OtherAccount(CommandFailed):
@@ -37,7 +39,7 @@ class OtherAccount(CommandFailed):
         self.event_id = event_id
         super().__init__(
             f"Stripe does not know {event_id}, which was settled here: STRIPE_API_KEY belongs to"
-            " another account or mode; nothing was put in"
+            " another account or mode; nothing was compared, put in or stored"
         )
 
 
@@ -51,7 +53,13 @@ def prove_account(connection: Connection, api: PatientApi) -> Proof:
     event_id = _newest_settled(connection, api.account.realm)
     if event_id is None:
         return Proof.OPEN
-    if api.ask(f"/v1/events/{event_id}").gone:
+    try:
+        answer = api.ask(f"/v1/events/{event_id}")
+    except ApiForbidden as refused:
+        if not refused.rights:
+            raise
+        return Proof.OPEN
+    if answer.gone:
         raise OtherAccount(event_id)
     return Proof.SAME
 
