@@ -206,7 +206,7 @@ def their_totals(connection: Connection, run: int) -> Totals:
 
 
 def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> Totals:
-    """Return the money of our payments and what went back of it, by line."""
+    """Return the money of our payments and what went back of it for good, by line."""
     came_on = _day(StoredPayment.occurred_at)
     came = (
         sa.select(StoredPayment.currency, came_on, sa.func.sum(StoredPayment.amount_minor))
@@ -217,15 +217,12 @@ def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> 
         )
         .group_by(StoredPayment.currency, came_on)
     )
-    went_on = _day(PaymentEvent.occurred_at)
+    kept = _kept_refunds(realm)
+    went_on = _day(kept.c.occurred_at)
     went = (
-        sa.select(PaymentEvent.currency, went_on, -sa.func.sum(PaymentEvent.amount_minor))
-        .where(
-            PaymentEvent.realm == realm,
-            PaymentEvent.kind.in_(_BACK),
-            _since(PaymentEvent.occurred_at, since),
-        )
-        .group_by(PaymentEvent.currency, went_on)
+        sa.select(kept.c.currency, went_on, -sa.func.sum(kept.c.amount_minor))
+        .where(_since(kept.c.occurred_at, since))
+        .group_by(kept.c.currency, went_on)
     )
     return {
         TotalKey(currency=currency, day=day, status=status): int(amount)
@@ -233,6 +230,37 @@ def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> 
         for currency, day, amount in connection.execute(query)
         if amount
     }
+
+
+def _kept_refunds(realm: Realm) -> sa.Subquery:
+    """Return the changes by refunds without each that was taken back, and what took it back.
+
+    Stripe shows a refund that failed after all as one that never was. Both are of one payment and
+    amount, and of several equal ones the oldest goes first.
+    """
+    change = PaymentEvent
+    alike = (change.payment_ref, change.currency, sa.func.abs(change.amount_minor))
+    numbered = (
+        sa.select(
+            change.currency,
+            change.amount_minor,
+            change.occurred_at,
+            sa.func.row_number()
+            .over(partition_by=(*alike, change.kind), order_by=(change.occurred_at, change.id))
+            .label("number"),
+            change.payment_ref,
+        )
+        .where(change.realm == realm, change.kind.in_(_BACK))
+        .subquery("numbered")
+    )
+    opposite = numbered.alias("opposite")
+    is_taken_back = sa.exists().where(
+        opposite.c.payment_ref == numbered.c.payment_ref,
+        opposite.c.currency == numbered.c.currency,
+        opposite.c.amount_minor == -numbered.c.amount_minor,
+        opposite.c.number == numbered.c.number,
+    )
+    return sa.select(numbered).where(~is_taken_back).subquery("kept")
 
 
 def _shown(run: int) -> sa.Subquery:

@@ -365,6 +365,23 @@ def test_a_key_of_another_account_compares_and_repairs_nothing(both: CompanySide
     assert _access_and_facts(both) == before
 
 
+def test_a_refund_that_failed_after_all_leaves_no_day_on_which_totals_differ(
+    both: CompanySides,
+) -> None:
+    both.deliver()
+    refund = both.stripe.all("/v1/refunds?limit=1")[0]
+    both.stripe.changes[refund["id"]] = lambda raw: raw.update(status="failed")
+    both.stripe.changes[refund["charge"]] = lambda raw: raw.update(
+        amount_refunded=raw["amount_refunded"] - refund["amount"], refunded=False
+    )
+
+    both.compare(apply=True)
+    statement, found = both.compare()
+
+    assert classes(found) == {}
+    assert statement.days == ()
+
+
 def _access_and_facts(both: CompanySides) -> tuple[int, int]:
     with both.engine.connect() as connection:
         access = connection.scalar(text("SELECT count(*) FROM user_entitlements WHERE active"))
