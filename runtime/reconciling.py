@@ -77,11 +77,14 @@ class Disagreement:
     """The findings of the newest whole runs and what stands, for metrics, `status` and `doctor`."""
 
     differences: Mapping[str, int] = field(default_factory=dict)
-    """How many stand or are left to a person, by class; every class is there."""
+    """How many stand or are left to a person, by class; every class is there.
+
+    Days whose totals differ count as ``amounts``, unless something of the run was still moving.
+    """
     put_in: int = 0
     """Missing events that were put in within the last day."""
     agreed_at: datetime | None = None
-    """The beginning of the newest comparison of objects that found both sides agree."""
+    """The beginning of the newest comparison of all objects that found both sides agree."""
     runs_at: Mapping[str, datetime] = field(default_factory=dict)
     """The beginning of the newest whole run by part, of the account that is furthest behind."""
 
@@ -181,6 +184,7 @@ def read_disagreement(connection: Connection) -> Disagreement:
     """Return what the newest whole runs found and what stands now."""
     counts = dict.fromkeys(DIFFERENCE_CLASSES, 0)
     counts |= {row.classed: row.number for row in connection.execute(_DIFFERENCES)}
+    counts["amounts"] += connection.execute(_DIFFERING_DAYS).scalar_one()
     newest = {row.part: row.began_at for row in connection.execute(_NEWEST)}
     agreed = connection.execute(_AGREED).one()
     return Disagreement(
@@ -261,6 +265,17 @@ GROUP BY found.class
 """
 )
 
+_DIFFERING_DAYS: Final = _text(
+    _WHOLE  # noqa: S608 - both are ours
+    + """
+SELECT count(*) FROM whole JOIN stripe_runs AS run USING (id),
+    jsonb_array_elements(run.result -> 'days') AS day
+WHERE whole.part = 'objects' AND NOT EXISTS (
+    SELECT FROM stripe_run_differences AS found
+    WHERE found.run = whole.id AND found.state = 'moving')
+"""
+)
+
 _NEWEST: Final = _text(
     _WHOLE  # noqa: S608 - both are ours
     + "SELECT part, min(started_at) AS began_at FROM whole GROUP BY part"
@@ -268,7 +283,8 @@ _NEWEST: Final = _text(
 
 _AGREED: Final = _text(
     "SELECT (SELECT max(started_at) FROM stripe_runs WHERE kind = 'reconcile' AND state = 'done'"
-    '  AND result @> \'{"agrees": true, "whole": true}\') AS agreed_at,'
+    '  AND result @> \'{"agrees": true, "whole": true}\''
+    "  AND coalesce(result -> 'not_compared', '[]') = '[]') AS agreed_at,"
     " (SELECT count(DISTINCT name) FROM stripe_run_differences WHERE state = 'repaired'"
     "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in"
 )

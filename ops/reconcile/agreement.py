@@ -93,6 +93,8 @@ class Agreement:
             yield f"{self.moving} moving, not counted: seen once, or something of it is under way."
         if self.days:
             yield _days_named(self.days)
+        if self.not_compared:
+            yield f"{format_count(len(self.not_compared), 'part')} not compared."
 
     def _agreed(self) -> str:
         parts = [

@@ -120,6 +120,30 @@ def test_what_was_put_in_counts_for_a_day(connection: Connection) -> None:
     assert (within_a_day, read_disagreement(connection).put_in) == (1, 0)
 
 
+def test_days_whose_totals_differ_count_until_a_whole_run_finds_none(
+    connection: Connection,
+) -> None:
+    add_run(connection, ComparedPart.OBJECTS, result={"days": [{"day": "2026-11-02"}] * 2})
+    found = standing(connection)
+    add_run(connection, ComparedPart.OBJECTS, result={"days": []})
+
+    assert (found, standing(connection)) == ({"amounts": 2}, {})
+
+
+def test_days_do_not_count_while_something_of_the_run_moves(connection: Connection) -> None:
+    run = add_run(connection, ComparedPart.OBJECTS, result={"days": [{"day": "2026-11-02"}]})
+    add_difference(connection, run, "pi_1", "missing_here", "moving")
+
+    assert standing(connection) == {}
+
+
+def test_a_run_that_left_something_out_proves_no_agreement(connection: Connection) -> None:
+    result = {"agrees": True, "whole": True, "not_compared": ["disputes: no right"]}
+    add_run(connection, ComparedPart.OBJECTS, result=result)
+
+    assert read_disagreement(connection).agreed_at is None
+
+
 def test_both_agreed_when_a_whole_run_of_objects_found_nothing(connection: Connection) -> None:
     add_run(connection, ComparedPart.OBJECTS, result={"agrees": True, "whole": True}, ago=2 * HOUR)
     add_run(connection, ComparedPart.OBJECTS, result={"agrees": False, "whole": True})

@@ -78,6 +78,12 @@ def test_a_day_whose_totals_differ_is_named_and_is_a_disagreement() -> None:
     assert "and 2 more." in differing.sentence
 
 
+def test_the_sentence_says_that_parts_were_not_compared() -> None:
+    left_out = ("Refunds: the key may not read them.", "totals by day")
+
+    assert replace(AGREED, not_compared=left_out).sentence.endswith("2 parts not compared.")
+
+
 def test_a_company_without_payments_agrees_without_money() -> None:
     assert "0 payments, without any money" in replace(AGREED, payments=0, sums=()).sentence
 
