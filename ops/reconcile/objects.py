@@ -187,7 +187,7 @@ class ObjectComparison:
         self.unread += [f"{left.list}: {left.reason}" for left in walk.unread]
 
     def find_unknown(self) -> None:
-        """Ask for what we have and no list showed; keep what differs as seen once."""
+        """Ask for what we have and no list showed; keep it, and what differs as seen once."""
         api = self._patient_api()
         with self._course.engine.connect() as connection:
             names = not_shown(connection, self._course.run.id, self._scope, MOST_CANDIDATES + 1)
@@ -202,7 +202,7 @@ class ObjectComparison:
         gone = [each for each in asked if each.observation.gone]
         unknown = [_candidate(each, DifferenceClass.UNKNOWN_THERE) for each in gone]
         found = [*_candidates(compared, asked), *unknown]
-        self._keep(api, found)
+        self._keep(api, found, shown=[each for each in asked if not each.observation.gone])
 
     def look_again(self) -> Looked:
         """Wait a minute, ask for each candidate again, and say what stands."""
@@ -311,9 +311,12 @@ class ObjectComparison:
         found: Iterable[FoundDifference],
         *,
         instead_of: Sequence[FoundDifference] = (),
+        shown: Sequence[ShownObject] = (),
     ) -> None:
         self._course.run.requests += api.sent
         with self._course.engine.begin() as connection:
+            if shown:
+                keep_page(connection, self._course.run.id, shown)
             forget_differences(connection, self._course.run.id, instead_of)
             write_differences(connection, self._course.run.id, found)
             self._course.run.beat(connection)

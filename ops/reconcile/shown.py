@@ -114,7 +114,7 @@ def customers_of(connection: Connection, realm: Realm, user_id: str) -> tuple[st
 def keep_page(connection: Connection, run: int, shown: Sequence[ShownObject]) -> None:
     """Keep the ids and the money on a page."""
     names = [each.name[1] for each in shown if each.name[0] in _KEPT]
-    totals = totals_to_json(totals_of(each.facts[0] for each in shown if each.facts))
+    totals = totals_to_json(totals_of(each.facts for each in shown))
     connection.execute(sa.insert(StripeRunPage).values(run=run, names=names, totals=totals))
 
 

@@ -6,13 +6,20 @@ in UTC. The two are summed in different ways on purpose: a fault of one does not
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
-from billing.facts import ChargeFields, CreditNoteFields, Fact, InvoiceFields, RefundFields
+from billing.facts import (
+    ChargeFields,
+    CreditNoteFields,
+    Fact,
+    InvoiceFields,
+    InvoicePaymentFields,
+    RefundFields,
+)
 from billing.statuses import PAID, SUCCEEDED
 
 
@@ -47,11 +54,14 @@ class DifferingDay:
     theirs: int
 
 
-def totals_of(facts: Iterable[Fact]) -> Counter[TotalKey]:
-    """Return the money that these facts of Stripe's lists state, each object given once."""
+def totals_of(objects: Iterable[Sequence[Fact]]) -> Counter[TotalKey]:
+    """Return the money that objects of Stripe's lists state, each given once.
+
+    An object is given as its facts: its own comes first, then those of what is embedded in it.
+    """
     sums: Counter[TotalKey] = Counter()
-    for fact in facts:
-        for status, amount, currency, at in _money(fact):
+    for facts in filter(None, objects):
+        for status, amount, currency, at in _money(*facts):
             if amount and at is not None:
                 sums[_line(currency, at, status)] += amount
     return sums
@@ -101,7 +111,7 @@ Money = tuple[MoneyStatus, int, str, datetime | None]
 """Status, minor units, currency and second."""
 
 
-def _money(fact: Fact) -> Iterator[Money]:
+def _money(fact: Fact, *embedded: Fact) -> Iterator[Money]:
     match fact.fields:
         case ChargeFields(status=status, captured=True) as charge if status == SUCCEEDED:
             yield (
@@ -115,15 +125,31 @@ def _money(fact: Fact) -> Iterator[Money]:
         case CreditNoteFields(voided_at=None) as note:
             given = note.out_of_band_amount
             yield MoneyStatus.REFUNDED, given, note.currency, note.own_created_at
-        case InvoiceFields(status=status) as bill if status == PAID and not _has_payment(bill):
-            yield MoneyStatus.RECEIVED, bill.amount_paid, bill.currency, bill.paid_at
+        case InvoiceFields(status=status) as bill if status == PAID:
+            amount = _paid_outside(bill, embedded)
+            yield MoneyStatus.RECEIVED, amount, bill.currency, bill.paid_at
         case _:
             pass
 
 
-def _has_payment(bill: InvoiceFields) -> bool:
-    """Return True if a payment through Stripe pays it, which is a charge of its own."""
-    return any(ref.startswith(("pi_", "ch_", "py_")) for ref in bill.payment_refs)
+def _paid_outside(bill: InvoiceFields, embedded: Iterable[Fact]) -> int:
+    """Return what of a bill no payment through Stripe paid, each of which is a charge of its own.
+
+    A bill of an old API version names one payment without its amount; then that paid all of it.
+    """
+    shown = [each.fields for each in embedded if isinstance(each.fields, InvoicePaymentFields)]
+    if not shown:
+        return 0 if any(map(_is_charged, bill.payment_refs)) else bill.amount_paid
+    charged = (
+        each.amount_paid
+        for each in shown
+        if each.status == PAID and each.payment_ref and _is_charged(each.payment_ref)
+    )
+    return max(0, bill.amount_paid - sum(charged))
+
+
+def _is_charged(payment_ref: str) -> bool:
+    return payment_ref.startswith(("pi_", "ch_", "py_"))
 
 
 def _line(currency: str, at: datetime, status: MoneyStatus) -> TotalKey:

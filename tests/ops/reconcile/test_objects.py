@@ -382,6 +382,60 @@ def test_a_refund_that_failed_after_all_leaves_no_day_on_which_totals_differ(
     assert statement.days == ()
 
 
+def test_a_bill_that_was_paid_at_stripe_and_outside_it_leaves_no_day_on_which_totals_differ(
+    both: CompanySides,
+) -> None:
+    both.deliver()
+    bill = _paid_bill(both, before=NOW)
+    both.stripe.changes[bill["id"]] = lambda raw: raw.update(amount_paid=bill["amount_paid"] + 500)
+
+    both.compare(apply=True)
+    statement, found = both.compare()
+
+    assert (classes(found), statement.days) == ({}, ())
+    assert bill["id"] in _payments(both)
+
+
+def test_a_bill_of_before_a_date_that_was_paid_since_leaves_no_day_on_which_totals_differ(
+    both: CompanySides,
+) -> None:
+    first = NOW - 20 * DAY
+    bill = _paid_bill(both, before=first)
+    payment = bill["payments"]["data"][0]["payment"]["payment_intent"]
+    charges = both.stripe.all(f"/v1/charges?payment_intent={payment}")
+    both.stripe.hidden |= {payment, *(each["id"] for each in charges)}
+    both.stripe.changes[bill["id"]] = lambda raw: raw.update(
+        payments={"object": "list", "data": [], "has_more": False},
+        status_transitions=raw["status_transitions"] | {"paid_at": first + 2 * DAY},
+    )
+    both.deliver(
+        without=lambda event: (
+            payment in (text := event.delivery().body.decode()) or bill["id"] in text
+        )
+    )
+    both.compare(apply=True)
+
+    statement, found = both.compare(first=_day(first))
+
+    assert (classes(found), statement.days) == ({}, ())
+    assert bill["id"] in _payments(both)
+
+
+def _paid_bill(both: CompanySides, *, before: int) -> Raw:
+    """Return a bill of before a second that Stripe took the money for."""
+    bills = both.stripe.all("/v1/invoices?limit=100&expand[]=data.payments")
+    return next(
+        each
+        for each in bills
+        if each["created"] < before and each["status"] == "paid" and each["payments"]["data"]
+    )
+
+
+def _payments(both: CompanySides) -> set[str]:
+    with both.engine.connect() as connection:
+        return set(connection.scalars(text("SELECT payment_ref FROM payments")))
+
+
 def _access_and_facts(both: CompanySides) -> tuple[int, int]:
     with both.engine.connect() as connection:
         access = connection.scalar(text("SELECT count(*) FROM user_entitlements WHERE active"))

@@ -34,7 +34,7 @@ def total(family: str, **members: Any) -> dict[TotalKey, int]:
         gone=False,
         payload=write_json(body, str),
     )
-    return dict(totals_of(read_observation(Realm("live"), observation)))
+    return dict(totals_of([read_observation(Realm("live"), observation)]))
 
 
 def test_a_charge_counts_with_what_was_captured_on_the_day_of_the_charge() -> None:
@@ -60,6 +60,29 @@ def test_an_invoice_counts_if_no_payment_through_stripe_pays_it() -> None:
     assert total("invoice", **bill, payment_intent="pi_1") == {}
     assert total("invoice", **bill, paid_out_of_band=True) == {RECEIVED: 500}
     assert total("invoice", **(bill | {"status": "open"})) == {}
+
+
+def test_an_invoice_counts_with_what_its_payments_through_stripe_do_not_cover() -> None:
+    bill = {"status": "paid", "amount_paid": 900, "status_transitions": {"paid_at": SECOND}}
+    paid = [
+        _payment_of_bill("inpay_1", 300, {"type": "payment_intent", "payment_intent": "pi_1"}),
+        _payment_of_bill("inpay_2", 200, {"type": "payment_intent", "payment_intent": "pi_2"}),
+        _payment_of_bill("inpay_3", 400, {"type": "payment_record", "payment_record": "pr_1"}),
+    ]
+
+    assert total("invoice", **bill, payments={"data": paid}) == {RECEIVED: 400}
+
+
+def _payment_of_bill(stripe_id: str, amount: int, payment: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": stripe_id,
+        "object": "invoice_payment",
+        "status": "paid",
+        "amount_paid": amount,
+        "currency": "eur",
+        "invoice": "x_1",
+        "payment": payment,
+    }
 
 
 def test_a_credit_note_counts_with_what_was_given_back_outside_stripe() -> None:
