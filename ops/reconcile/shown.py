@@ -36,6 +36,7 @@ from ops.reconcile.totals import (
     totals_from_json,
     totals_of,
     totals_to_json,
+    without_releases,
 )
 from runtime.database.one_of import one_of
 from runtime.ledger.decisions import MovementKind
@@ -201,8 +202,8 @@ def their_totals(connection: Connection, run: int) -> Totals:
     sums: Counter[TotalKey] = Counter()
     pages = sa.select(StripeRunPage.totals).where(StripeRunPage.run == run)
     for page in connection.scalars(pages.execution_options(yield_per=1000)):
-        sums += totals_from_json(page)
-    return sums
+        sums.update(totals_from_json(page))
+    return without_releases(sums)
 
 
 def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> Totals:

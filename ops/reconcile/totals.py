@@ -7,7 +7,7 @@ in UTC. The two are summed in different ways on purpose: a fault of one does not
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
@@ -20,23 +20,27 @@ from billing.facts import (
     InvoicePaymentFields,
     RefundFields,
 )
+from billing.ids import stripe_id_of
 from billing.statuses import PAID, SUCCEEDED
 
 
 class MoneyStatus(StrEnum):
-    """The two ways of money: to us and back."""
+    """The two ways of money, to us and back, and what bounds the latter."""
 
     RECEIVED = "received"
     REFUNDED = "refunded"
+    AT_MOST = "refunded at most"
+    """The most that came back of a charge of which a part was never captured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class TotalKey:
-    """One line of the totals."""
+    """One line of the totals; ``charge`` is that of a refund until releases are known."""
 
     currency: str
     day: date
     status: MoneyStatus
+    charge: str = ""
 
 
 Totals = Mapping[TotalKey, int]
@@ -62,9 +66,30 @@ def totals_of(objects: Iterable[Sequence[Fact]]) -> Counter[TotalKey]:
     sums: Counter[TotalKey] = Counter()
     for facts in filter(None, objects):
         for status, amount, currency, at in _money(*facts):
-            if amount and at is not None:
-                sums[_line(currency, at, status)] += amount
+            if at is not None and (amount or status is MoneyStatus.AT_MOST):
+                sums[_line(currency, at, status, _charge_of(facts[0], status))] += amount
     return sums
+
+
+def without_releases(totals: Totals) -> Counter[TotalKey]:
+    """Return the lines without charges, and without what was released and never received.
+
+    Stripe makes a refund of the part of a charge that is not captured. What the refunds of such a
+    charge have more than the charge says came back is that: first the refund of just that amount.
+    """
+    over = Counter[str]()
+    for line, amount in totals.items():
+        over[line.charge] += -amount if line.status is MoneyStatus.AT_MOST else amount
+    bounded = {line.charge for line in totals if line.status is MoneyStatus.AT_MOST}
+    released = {charge: max(0, over[charge]) for charge in bounded}
+    sums: Counter[TotalKey] = Counter()
+    for line in sorted(totals, key=lambda line: (totals[line] != released.get(line.charge), line)):
+        if line.status is not MoneyStatus.AT_MOST:
+            taken = min(totals[line], released.get(line.charge, 0))
+            if taken:
+                released[line.charge] -= taken
+            sums[replace(line, charge="")] += totals[line] - taken
+    return +sums
 
 
 def differing_days(
@@ -93,7 +118,7 @@ def differing_days(
 def totals_to_json(totals: Totals) -> list[list[Any]]:
     """Return the lines as JSON values."""
     return [
-        [line.currency, line.day.isoformat(), line.status.value, amount]
+        [line.currency, line.day.isoformat(), line.status.value, line.charge, amount]
         for line, amount in sorted(totals.items())
     ]
 
@@ -101,8 +126,13 @@ def totals_to_json(totals: Totals) -> list[list[Any]]:
 def totals_from_json(document: Iterable[Iterable[Any]]) -> Counter[TotalKey]:
     """Return the lines of a document that ``totals_to_json`` wrote."""
     sums: Counter[TotalKey] = Counter()
-    for currency, day, status, amount in document:
-        line = TotalKey(currency=currency, day=date.fromisoformat(day), status=MoneyStatus(status))
+    for currency, day, status, charge, amount in document:
+        line = TotalKey(
+            currency=currency,
+            day=date.fromisoformat(day),
+            status=MoneyStatus(status),
+            charge=charge,
+        )
         sums[line] += amount
     return sums
 
@@ -112,6 +142,8 @@ Money = tuple[MoneyStatus, int, str, datetime | None]
 
 
 def _money(fact: Fact, *embedded: Fact) -> Iterator[Money]:
+    if isinstance(fact.fields, ChargeFields):
+        yield from _refunded_at_most(fact.fields)
     match fact.fields:
         case ChargeFields(status=status, captured=True) as charge if status == SUCCEEDED:
             yield (
@@ -130,6 +162,19 @@ def _money(fact: Fact, *embedded: Fact) -> Iterator[Money]:
             yield MoneyStatus.RECEIVED, amount, bill.currency, bill.paid_at
         case _:
             pass
+
+
+def _refunded_at_most(charge: ChargeFields) -> Iterator[Money]:
+    released = 0 if charge.captured_assumed else charge.amount - charge.amount_captured
+    if released > 0 and charge.amount_refunded:
+        most = max(0, charge.amount_refunded - released)
+        yield MoneyStatus.AT_MOST, most, charge.currency, charge.own_created_at
+
+
+def _charge_of(fact: Fact, status: MoneyStatus) -> str:
+    if status is MoneyStatus.AT_MOST:
+        return stripe_id_of(fact.object_key)
+    return (isinstance(fact.fields, RefundFields) and fact.fields.charge) or ""
 
 
 def _paid_outside(bill: InvoiceFields, embedded: Iterable[Fact]) -> int:
@@ -152,5 +197,5 @@ def _is_charged(payment_ref: str) -> bool:
     return payment_ref.startswith(("pi_", "ch_", "py_"))
 
 
-def _line(currency: str, at: datetime, status: MoneyStatus) -> TotalKey:
-    return TotalKey(currency=currency, day=at.astimezone(UTC).date(), status=status)
+def _line(currency: str, at: datetime, status: MoneyStatus, charge: str) -> TotalKey:
+    return TotalKey(currency=currency, day=at.astimezone(UTC).date(), status=status, charge=charge)

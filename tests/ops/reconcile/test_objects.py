@@ -382,6 +382,25 @@ def test_a_refund_that_failed_after_all_leaves_no_day_on_which_totals_differ(
     assert statement.days == ()
 
 
+def test_a_payment_captured_in_part_leaves_no_day_on_which_totals_differ(
+    both: CompanySides,
+) -> None:
+    both.deliver()
+    refund = both.stripe.all("/v1/refunds?limit=1")[0]
+    captured = -refund["amount"]
+    both.stripe.changes[refund["charge"]] = lambda raw: raw.update(
+        amount_captured=raw["amount"] + captured
+    )
+    both.stripe.changes[refund["payment_intent"]] = lambda raw: raw.update(
+        amount_received=raw["amount"] + captured
+    )
+
+    both.compare(apply=True)
+    statement, found = both.compare()
+
+    assert (classes(found), statement.days) == ({}, ())
+
+
 def test_a_bill_that_was_paid_at_stripe_and_outside_it_leaves_no_day_on_which_totals_differ(
     both: CompanySides,
 ) -> None:

@@ -14,6 +14,7 @@ from ops.reconcile.totals import (
     totals_from_json,
     totals_of,
     totals_to_json,
+    without_releases,
 )
 from runtime.json_text import write_json
 
@@ -24,9 +25,9 @@ RECEIVED = TotalKey(currency="eur", day=DAY, status=MoneyStatus.RECEIVED)
 REFUNDED = TotalKey(currency="eur", day=DAY, status=MoneyStatus.REFUNDED)
 
 
-def total(family: str, **members: Any) -> dict[TotalKey, int]:
+def observed(family: str, **members: Any) -> ApiObservation:
     body = {"id": "x_1", "object": family, "currency": "eur", "created": SECOND, **members}
-    observation = ApiObservation(
+    return ApiObservation(
         family=family,
         object_id="x_1",
         asked_at=NOON,
@@ -34,7 +35,11 @@ def total(family: str, **members: Any) -> dict[TotalKey, int]:
         gone=False,
         payload=write_json(body, str),
     )
-    return dict(totals_of([read_observation(Realm("live"), observation)]))
+
+
+def total(family: str, **members: Any) -> dict[TotalKey, int]:
+    facts = read_observation(Realm("live"), observed(family, **members))
+    return dict(without_releases(totals_of([facts])))
 
 
 def test_a_charge_counts_with_what_was_captured_on_the_day_of_the_charge() -> None:
@@ -52,6 +57,32 @@ def test_only_a_refund_that_succeeded_counts() -> None:
     assert total("refund", status="succeeded", amount=300) == {REFUNDED: 300}
     assert total("refund", status="pending", amount=300) == {}
     assert total("refund", status="failed", amount=300) == {}
+
+
+def refund_line(day: date, charge: str = "ch_1") -> TotalKey:
+    return TotalKey(currency="eur", day=day, status=MoneyStatus.REFUNDED, charge=charge)
+
+
+def test_a_refund_that_released_what_was_never_captured_is_no_refund() -> None:
+    at_most = TotalKey(currency="eur", day=DAY, status=MoneyStatus.AT_MOST, charge="ch_1")
+    refunds = {refund_line(DAY): 250, refund_line(NEXT_DAY): 400, refund_line(DAY, "ch_2"): 7}
+    known = totals_from_json(totals_to_json({**refunds, at_most: 250, RECEIVED: 600}))
+
+    assert without_releases(known) == {RECEIVED: 600, REFUNDED: 257}
+    assert without_releases({**refunds, at_most: 650})[REFUNDED] == 257
+    assert without_releases({refund_line(DAY): 400, at_most: 0}) == {}
+
+
+def test_a_charge_of_which_a_part_was_never_captured_bounds_its_refunds() -> None:
+    charge = {"status": "succeeded", "captured": True, "amount": 1000, "amount_captured": 600}
+    facts = read_observation(Realm("live"), observed("charge", amount_refunded=500, **charge))
+
+    (at_most,) = [
+        (line.charge, amount)
+        for line, amount in totals_of([facts]).items()
+        if line.status is MoneyStatus.AT_MOST
+    ]
+    assert at_most == ("x_1", 100)
 
 
 def test_an_invoice_counts_if_no_payment_through_stripe_pays_it() -> None:
