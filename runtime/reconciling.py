@@ -226,6 +226,9 @@ _RUNS: Final = _text(
     " max(run.started_at) FILTER (WHERE run.state = 'done') AS done_at"
     " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
     " WHERE run.kind = 'reconcile' AND run.said @> '{\"whole\": true}'"
+    # A preview of a person puts nothing in, so it does not stand for a turn of the schedule.
+    " AND (named.part = 'objects' OR run.said @> '{\"scheduled\": true}'"
+    '  OR run.said @> \'{"apply": ["events"]}\')'
     " AND run.started_at > now() - REMEMBERED GROUP BY run.realm, named.part"
 )
 
@@ -266,7 +269,7 @@ GROUP BY found.class
 )
 
 _DIFFERING_DAYS: Final = _text(
-    _WHOLE  # noqa: S608 - both are ours
+    _WHOLE
     + """
 SELECT count(*) FROM whole JOIN stripe_runs AS run USING (id),
     jsonb_array_elements(run.result -> 'days') AS day

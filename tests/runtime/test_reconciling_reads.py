@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from billing.ids import Realm
 from models.stripe_runs import DIFFERENCE_CLASSES
 from models.tables import DataLoss, StripeRun, StripeRunDifference
 from ops.reconcile.differences import DifferenceClass
@@ -40,7 +41,12 @@ def add_run(
     connection: Connection, *parts: ComparedPart, ago: timedelta = HOUR, **given: Any
 ) -> int:
     """Add a run of the schedule that ended, unless it is said otherwise."""
-    said = {"parts": [*parts], "whole": given.pop("whole", True), "scheduled": True}
+    said = {
+        "parts": [*parts],
+        "whole": given.pop("whole", True),
+        "scheduled": given.pop("scheduled", True),
+        "apply": given.pop("apply", []),
+    }
     values = {
         "kind": "reconcile",
         "realm": "test",
@@ -118,6 +124,24 @@ def test_what_was_put_in_counts_for_a_day(connection: Connection) -> None:
     )
 
     assert (within_a_day, read_disagreement(connection).put_in) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "apply", "turns"),
+    [
+        (ComparedPart.EVENTS, [], 0),
+        (ComparedPart.EVENTS, ["events", "objects"], 1),
+        (ComparedPart.OBJECTS, [], 1),
+    ],
+)
+def test_a_preview_of_events_by_a_person_is_no_turn_of_the_schedule(
+    connection: Connection, part: ComparedPart, apply: list[str], turns: int
+) -> None:
+    add_run(connection, part, scheduled=False, apply=apply)
+
+    past = read_past_runs(connection, lease=LEASE)
+
+    assert [*past.by_loop] == [Loop(realm=Realm("test"), part=part)] * turns
 
 
 def test_days_whose_totals_differ_count_until_a_whole_run_finds_none(
