@@ -55,7 +55,10 @@ class Loop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopRuns:
-    """The beginnings of a loop's newest runs: of the newest whole one, and of the newest try."""
+    """When a loop's newest runs were: the newest whole one began, and the newest try.
+
+    A run that is still open was tried when a process last worked on it.
+    """
 
     done_at: datetime | None = None
     tried_at: datetime | None = None
@@ -161,7 +164,10 @@ def _turn(part: ComparedPart, now: datetime) -> datetime:
 
 
 def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
-    """Return the runs so far; one without a heartbeat for ``lease`` counts as unfinished."""
+    """Return the runs so far; one whose process gave no heartbeat for ``lease`` is unfinished.
+
+    A run that its process gave back, as when Stripe does not answer, rests before the next try.
+    """
     runs = {
         Loop(realm=Realm(row.realm), part=ComparedPart(row.part)): LoopRuns(
             done_at=row.done_at, tried_at=row.tried_at
@@ -222,7 +228,8 @@ WITH whole AS (
 """
 
 _RUNS: Final = _text(
-    "SELECT run.realm, named.part, max(run.started_at) AS tried_at,"
+    "SELECT run.realm, named.part, max(CASE run.state WHEN 'running'"
+    "  THEN greatest(run.started_at, run.heartbeat_at) ELSE run.started_at END) AS tried_at,"
     " max(run.started_at) FILTER (WHERE run.state = 'done') AS done_at"
     " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
     " WHERE run.kind = 'reconcile' AND run.said @> '{\"whole\": true}'"
@@ -244,7 +251,7 @@ _UNFINISHED: Final = _text(
     " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
     " WHERE run.kind = 'reconcile' AND run.state = 'running'"
     " AND run.said @> '{\"scheduled\": true}'"
-    " AND (run.owner IS NULL OR run.heartbeat_at < now() - CAST(:lease AS interval))"
+    " AND run.owner IS NOT NULL AND run.heartbeat_at < now() - CAST(:lease AS interval)"
 )
 
 _DIFFERENCES: Final = _text(

@@ -89,14 +89,17 @@ def reconcile_account(
         report=report,
         tell=tell,
     )
-    with _ended(servers.engine, run):
+    with _ended(servers.engine, run, goes_on_at_once=wish.scheduled):
         compared = {part: PARTS[part](course) for part in PARTS if part in wish.parts}
         return run.id, _end(course, compared)
 
 
 @contextmanager
-def _ended(engine: Engine, run: OpenRun) -> Iterator[None]:
-    """Leave the run open or failed if an error ends it."""
+def _ended(engine: Engine, run: OpenRun, *, goes_on_at_once: bool) -> Iterator[None]:
+    """Leave the run open or failed if an error ends it.
+
+    A run that was only stopped, and that the schedule goes on with at once, keeps its dead owner.
+    """
     try:
         yield
     except _PASSING as error:
@@ -110,7 +113,8 @@ def _ended(engine: Engine, run: OpenRun) -> Iterator[None]:
             run.end(connection, "failed", str(error), None)
         raise ComparisonFailed(run.id, str(error), goes_on=False) from error
     except Interrupted:
-        run.release(engine)
+        if not goes_on_at_once:
+            run.release(engine)
         raise
 
 

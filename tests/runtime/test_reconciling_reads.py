@@ -211,6 +211,26 @@ def test_a_run_that_no_process_works_on_is_unfinished(connection: Connection) ->
     assert (held, [each.part for each in found]) == ((), [ComparedPart.OBJECTS])
 
 
+def test_a_run_that_was_given_back_rests_before_the_next_try(connection: Connection) -> None:
+    minutes = sa.text("interval '10 minutes'")
+    add_run(
+        connection,
+        ComparedPart.EVENTS,
+        ago=3 * HOUR,
+        state="running",
+        heartbeat_at=sa.func.now() - minutes,
+    )
+    environ = {"STRIPE_API_KEY": "sk_test_1", "PAIDUP_LIVEMODE": "test"}
+    settings = Settings.from_env(environ)
+
+    resting = due_now(connection, settings, lease=LEASE)
+    connection.exec_driver_sql("UPDATE stripe_runs SET heartbeat_at = now() - interval '2 hours'")
+    rested = due_now(connection, settings, lease=LEASE)
+
+    loop = Loop(realm=Realm("test"), part=ComparedPart.EVENTS)
+    assert (loop in resting, loop in rested) == (False, True)
+
+
 def test_an_open_report_of_lost_data_makes_events_doubtful(connection: Connection) -> None:
     loss = sa.insert(DataLoss).values(server="redis", complete=False, last_accept=7)
     connection.execute(loss)
