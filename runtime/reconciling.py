@@ -55,7 +55,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopRuns:
-    """When a loop's newest runs were: the newest whole one began, and the newest try.
+    """The times of a loop's newest runs: the beginning of a whole one, and the last try.
 
     A run that is still open was tried when a process last worked on it.
     """
