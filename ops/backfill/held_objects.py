@@ -44,6 +44,15 @@ def hold(connection: Connection, run: int, shown: Iterable[HeldObject]) -> None:
     insert_rows(connection, StripeRunObject, rows, conflict="replace")
 
 
+def gather(connection: Connection, run: int) -> None:
+    """Give what names a payment or bill and no customer, as a refund does, to the holder of that.
+
+    A refund that came after its charge would be dated by the reading, since the charge's running
+    total has already told of it.
+    """
+    connection.execute(_GATHER, {"run": run})
+
+
 def held(connection: Connection, run: int, *, after: str) -> list[HeldObject]:
     """Return the next objects to hand in: those of some holders, none of which is before ``after``.
 
@@ -76,6 +85,13 @@ def forget_ended(connection: Connection) -> None:
     running = sa.select(StripeRun.id).where(StripeRun.state == "running")
     connection.execute(sa.delete(StripeRunObject).where(StripeRunObject.run.not_in(running)))
 
+
+_GATHER: Final = sa.text(
+    "UPDATE stripe_run_objects AS part SET holder = whole.holder FROM stripe_run_objects AS whole"
+    " WHERE part.run = :run AND whole.run = :run AND whole.object_id = part.holder"
+    " AND whole.holder <> part.holder AND NOT EXISTS (SELECT FROM stripe_run_objects AS twice"
+    " WHERE twice.run = :run AND twice.holder = whole.holder AND twice.object_id = part.object_id)"
+)
 
 _RELEASE: Final = sa.text(
     "DELETE FROM stripe_run_objects USING unnest(cast(:holders AS text[]), cast(:names AS text[]))"

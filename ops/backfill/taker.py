@@ -19,6 +19,7 @@ from billing.ids import Realm
 from ops.backfill.held_objects import (
     HeldObject,
     count_held,
+    gather,
     held,
     hold,
     holder_of,
@@ -85,7 +86,8 @@ class PageTaker:
             ApiFailure: Stripe does not answer again about an object.
             RunLost: the run was cancelled, or another process has it.
         """
-        with self.engine.connect() as connection:
+        with self.engine.begin() as connection:
+            gather(connection, self.run.id)
             waiting = count_held(connection, self.run.id)
         after = ""
         while not is_stopping():

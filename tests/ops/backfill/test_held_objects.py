@@ -13,6 +13,7 @@ from ops.backfill.held_objects import (
     HeldObject,
     count_held,
     forget_ended,
+    gather,
     held,
     hold,
     holder_of,
@@ -60,6 +61,33 @@ def test_objects_of_one_customer_or_payment_are_held_together(
     raw: dict[str, Any], holder: str
 ) -> None:
     assert holder_of(raw) == holder
+
+
+@pytest.mark.servers
+def test_what_names_a_payment_alone_comes_with_all_else_of_its_customer(engine: Engine) -> None:
+    shown = [
+        kept("cus_1", "pi_1"),
+        kept("pi_1", "re_1"),
+        kept("pi_1", "re_2"),
+        kept("cus_1", "re_2"),
+        kept("pi_9", "re_9"),
+    ]
+    with engine.begin() as connection:
+        hold(connection, 1, shown)
+        hold(connection, 2, [kept("cus_8", "pi_9")])
+
+        gather(connection, 1)
+
+        rows = connection.execute(
+            text("SELECT object_id, holder FROM stripe_run_objects WHERE run = 1")
+        )
+        assert sorted(tuple(row) for row in rows) == [
+            ("pi_1", "cus_1"),
+            ("re_1", "cus_1"),
+            ("re_2", "cus_1"),
+            ("re_2", "pi_1"),
+            ("re_9", "pi_9"),
+        ]
 
 
 @pytest.mark.servers
