@@ -55,10 +55,14 @@ class Loop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopRuns:
-    """The beginnings of a loop's newest runs: of the newest whole one, and of the newest try."""
+    """The beginnings of a loop's newest runs: of the newest whole one, and of the newest try.
+
+    ``first_at`` is that of the oldest one that is remembered.
+    """
 
     done_at: datetime | None = None
     tried_at: datetime | None = None
+    first_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,8 @@ class Disagreement:
     """The beginning of the newest comparison of objects that found both sides agree."""
     runs_at: Mapping[str, datetime] = field(default_factory=dict)
     """The beginning of the newest whole run by part, of the account that is furthest behind."""
+    first_at: datetime | None = None
+    """The beginning of the first run of all."""
 
     @property
     def standing(self) -> int:
@@ -133,7 +139,21 @@ def _is_due(loop: Loop, past: PastRuns, now: datetime) -> bool:
     rest = UNDELIVERED_EVERY if loop.part is ComparedPart.UNDELIVERED else REST
     if runs.tried_at is not None and now - runs.tried_at < rest:
         return False
+    if runs.tried_at is None and loop.part is ComparedPart.OBJECTS:
+        return _may_begin(loop, past, now)
     return runs.done_at is None or runs.done_at < _wanted_since(loop.part, past, now)
+
+
+def _may_begin(loop: Loop, past: PastRuns, now: datetime) -> bool:
+    """Return True if objects of an account that were never compared may be.
+
+    Before its backfill all of them differ, and thousands would be asked for one by one. So they
+    wait for that, or for the first weekly turn after the schedule began.
+    """
+    if past.objects_doubtful_at is not None:
+        return True
+    first = (runs.first_at for each, runs in past.by_loop.items() if each.realm == loop.realm)
+    return any(at is not None and at <= _turn(loop.part, now) for at in first)
 
 
 def _wanted_since(part: ComparedPart, past: PastRuns, now: datetime) -> datetime:
@@ -161,7 +181,7 @@ def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
     """Return the runs so far; one without a heartbeat for ``lease`` counts as unfinished."""
     runs = {
         Loop(realm=Realm(row.realm), part=ComparedPart(row.part)): LoopRuns(
-            done_at=row.done_at, tried_at=row.tried_at
+            done_at=row.done_at, tried_at=row.tried_at, first_at=row.first_at
         )
         for row in connection.execute(_RUNS)
     }
@@ -188,6 +208,7 @@ def read_disagreement(connection: Connection) -> Disagreement:
         put_in=agreed.put_in,
         agreed_at=agreed.agreed_at,
         runs_at=newest,
+        first_at=agreed.first_at,
     )
 
 
@@ -219,6 +240,7 @@ WITH whole AS (
 
 _RUNS: Final = _text(
     "SELECT run.realm, named.part, max(run.started_at) AS tried_at,"
+    " min(run.started_at) AS first_at,"
     " max(run.started_at) FILTER (WHERE run.state = 'done') AS done_at"
     " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
     " WHERE run.kind = 'reconcile' AND run.said @> '{\"whole\": true}'"
@@ -270,5 +292,6 @@ _AGREED: Final = _text(
     "SELECT (SELECT max(started_at) FROM stripe_runs WHERE kind = 'reconcile' AND state = 'done'"
     '  AND result @> \'{"agrees": true, "whole": true}\') AS agreed_at,'
     " (SELECT count(DISTINCT name) FROM stripe_run_differences WHERE state = 'repaired'"
-    "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in"
+    "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in,"
+    " (SELECT min(started_at) FROM stripe_runs WHERE kind = 'reconcile') AS first_at"
 )

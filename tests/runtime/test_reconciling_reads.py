@@ -135,10 +135,12 @@ def test_the_account_that_is_furthest_behind_says_how_old_a_part_is(connection: 
     add_run(connection, ComparedPart.EVENTS, ago=HOUR)
     add_run(connection, ComparedPart.EVENTS, ago=3 * HOUR, realm="test/acct_1")
 
-    (at,) = read_disagreement(connection).runs_at.values()
+    found = read_disagreement(connection)
+    (at,) = found.runs_at.values()
     now = connection.execute(sa.select(sa.func.now())).scalar_one()
 
     assert now - at == 3 * HOUR
+    assert found.first_at == at
 
 
 def test_a_run_is_tried_when_it_began_and_done_only_if_it_ended(connection: Connection) -> None:
@@ -151,6 +153,7 @@ def test_a_run_is_tried_when_it_began_and_done_only_if_it_ended(connection: Conn
     assert loop_runs.done_at is not None
     assert loop_runs.tried_at is not None
     assert loop_runs.tried_at - loop_runs.done_at == 2 * HOUR
+    assert loop_runs.first_at == loop_runs.done_at
 
 
 def test_a_run_that_no_process_works_on_is_unfinished(connection: Connection) -> None:
