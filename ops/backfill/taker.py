@@ -19,10 +19,10 @@ from billing.ids import Realm
 from ops.backfill.held_objects import (
     HeldObject,
     count_held,
-    gather,
     held,
     hold,
     holder_of,
+    join_holders,
     release,
 )
 from ops.backfill.known_objects import find_known, find_named
@@ -87,7 +87,7 @@ class PageTaker:
             RunLost: the run was cancelled, or another process has it.
         """
         with self.engine.begin() as connection:
-            gather(connection, self.run.id)
+            join_holders(connection, self.run.id)
             waiting = count_held(connection, self.run.id)
         after = ""
         while not is_stopping():
