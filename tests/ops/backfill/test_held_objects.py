@@ -111,6 +111,7 @@ def test_runs_that_ended_hold_nothing(engine: Engine) -> None:
         assert (count_held(connection, running), count_held(connection, ended)) == (1, 0)
 
 
+@pytest.mark.servers
 def test_what_names_no_customer_is_held_by_that_of_the_payment_it_names(engine: Engine) -> None:
     shown = [
         kept("cus_1", "pi_1"),
@@ -130,6 +131,7 @@ def test_what_names_no_customer_is_held_by_that_of_the_payment_it_names(engine: 
     assert found == customers | {"pi_2": "pi_2", "re_2": "pi_2", "re_3": "pi_3"}
 
 
+@pytest.mark.servers
 def test_of_a_holder_refunds_come_before_charges_and_charges_before_payments(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
