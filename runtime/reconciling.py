@@ -81,7 +81,10 @@ class Disagreement:
     """The findings of the newest whole runs and what stands, for metrics, `status` and `doctor`."""
 
     differences: Mapping[str, int] = field(default_factory=dict)
-    """How many stand or are left to a person, by class; every class is there."""
+    """How many stand or are left to a person, by class; every class is there.
+
+    Days of the last 30 whose totals differ are counted beside them, if there are any.
+    """
     put_in: int = 0
     """Missing events that were put in within the last day."""
     agreed_at: datetime | None = None
@@ -280,6 +283,12 @@ WHERE found.state IN ('stands', 'left')
         WHERE found.class = 'missing_event' AND letter.event_id = found.name
             AND letter.state = 'discarded')
 GROUP BY found.class
+UNION ALL
+SELECT 'differing_days', count(DISTINCT (run.realm, day ->> 'day'))
+FROM stripe_runs AS run JOIN whole ON whole.id = run.id AND whole.part = 'objects',
+    jsonb_array_elements(run.result -> 'days') AS day
+WHERE CAST(day ->> 'day' AS date) > CAST(run.started_at AS date) - 30
+HAVING count(*) > 0
 """
 )
 

@@ -87,6 +87,15 @@ def test_only_what_stands_or_is_left_in_the_newest_whole_run_counts(connection: 
     assert standing(connection) == {"other_price": 2}
 
 
+def test_days_of_the_last_month_whose_totals_differ_are_counted(connection: Connection) -> None:
+    today = connection.execute(sa.select(sa.func.current_date())).scalar_one()
+    days = [{"day": str(today - timedelta(days=ago))} for ago in (2, 2, 9, 45)]
+    add_run(connection, ComparedPart.OBJECTS, result={"days": days})
+    add_run(connection, ComparedPart.EVENTS, result={"days": []})
+
+    assert standing(connection) == {"differing_days": 2}
+
+
 def test_a_difference_that_a_later_run_repaired_stands_no_more(connection: Connection) -> None:
     whole = add_run(connection, ComparedPart.OBJECTS)
     add_difference(connection, whole, "sub_1", "other_price", "stands")
