@@ -96,6 +96,28 @@ class NoCustomer(CommandFailed):
         )
 
 
+class UnknownCustomer(CommandFailed):
+    """Neither Stripe nor Paidup knows a customer in an account."""
+
+    def __init__(self, customer: str, realm: Realm) -> None:
+        self.customer = customer
+        self.realm = realm
+        super().__init__(
+            f"neither Stripe nor Paidup knows a customer {customer} in {realm}: see that the id is"
+            " whole, and that the mode and --account are those of the customer"
+        )
+
+
+def is_known(connection: Connection, realm: Realm, customer: str) -> bool:
+    """Return True if anything here is of this customer."""
+    tables = (StoredCustomer, StoredSubscription, StoredPayment)
+    named = (
+        sa.exists().where(table.realm == realm, table.stripe_customer_id == customer)
+        for table in tables
+    )
+    return bool(connection.scalar(sa.select(sa.or_(*named))))
+
+
 def customers_of(connection: Connection, realm: Realm, user_id: str) -> tuple[str, ...]:
     """Return the customers of a user."""
     tables = (StoredCustomer, StoredSubscription, StoredPayment)

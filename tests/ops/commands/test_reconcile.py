@@ -137,6 +137,8 @@ def test_a_key_that_may_not_read_events_fails_each_run_and_says_why(
         (("--user", "usr_1", "--customer", "cus_1"), 2, "not both"),
         (("--user", "usr_1", "--events-only"), 2, "compare objects"),
         (("--account", "acct_9"), 1, "does not list acct_9"),
+        (("--events-only", "--objects-only"), 2, "give one of --events-only, --objects-only"),
+        (("--scheduled", "--apply", "--reason", "tests"), 2, "--scheduled takes no other option"),
     ],
 )
 def test_wrong_use_is_refused_before_stripe_is_asked(
