@@ -95,6 +95,9 @@ class StripeInMemory:
             change(raw)
         return raw
 
+    def close(self) -> None:
+        """Close nothing: there is no connection."""
+
     def all(self, request: str) -> list[dict[str, Any]]:
         """Return the objects of a page of a list."""
         return list(self.ask(request, OWN).body["data"])
