@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.orm import aliased
 
 from billing.facts import Kind
 from billing.families import FAMILIES
@@ -239,15 +240,12 @@ def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> 
         )
         .group_by(StoredPayment.currency, came_on)
     )
-    went_on = _day(PaymentEvent.occurred_at)
+    back = _gone_back(realm)
+    went_on = _day(back.c.at)
     went = (
-        sa.select(PaymentEvent.currency, went_on, -sa.func.sum(PaymentEvent.amount_minor))
-        .where(
-            PaymentEvent.realm == realm,
-            PaymentEvent.kind.in_(_BACK),
-            _since(PaymentEvent.occurred_at, since),
-        )
-        .group_by(PaymentEvent.currency, went_on)
+        sa.select(back.c.currency, went_on, -sa.func.sum(back.c.amount_minor))
+        .where(_since(back.c.at, since))
+        .group_by(back.c.currency, went_on)
     )
     return {
         TotalKey(currency=currency, day=day, status=status): int(amount)
@@ -255,6 +253,34 @@ def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> 
         for currency, day, amount in connection.execute(query)
         if amount
     }
+
+
+def _gone_back(realm: Realm) -> sa.Subquery:
+    """Return what went back, and on the day of its refund what came again because that failed.
+
+    Stripe counts a refund that failed on no day.
+    """
+    refund = aliased(PaymentEvent)
+    made_at = (
+        sa.select(sa.func.max(refund.occurred_at))
+        .where(
+            refund.realm == PaymentEvent.realm,
+            refund.payment_ref == PaymentEvent.payment_ref,
+            refund.kind == MovementKind.REFUNDED,
+            refund.amount_minor == -PaymentEvent.amount_minor,
+            refund.occurred_at <= PaymentEvent.occurred_at,
+        )
+        .scalar_subquery()
+    )
+    return (
+        sa.select(
+            PaymentEvent.currency,
+            PaymentEvent.amount_minor,
+            sa.func.coalesce(made_at, PaymentEvent.occurred_at).label("at"),
+        )
+        .where(PaymentEvent.realm == realm, PaymentEvent.kind.in_(_BACK))
+        .subquery("back")
+    )
 
 
 def _shown(run: int) -> sa.Subquery:
