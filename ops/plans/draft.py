@@ -61,7 +61,7 @@ class DraftProduct:
 
 
 def undecided_lines(text: str) -> list[int]:
-    """Return the numbers of the lines of a document that nobody has decided yet."""
+    """Return the numbers of the lines of a document that wait for a decision."""
     return [number for number, line in enumerate(text.splitlines(), 1) if UNDECIDED in line]
 
 
