@@ -1,5 +1,6 @@
 """The newest comparisons as the database knows them, for the schedule, metrics and `doctor`."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,11 +9,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from bench.backfill.twin import hear
 from models.stripe_runs import DIFFERENCE_CLASSES
 from models.tables import DataLoss, StripeRun, StripeRunDifference
 from ops.reconcile.differences import DifferenceClass
 from runtime.database.engine import engine_for
+from runtime.ledger.catalogues import install_first
+from runtime.plans_file import read_plans_text
 from runtime.reconciling import (
+    GENERATED_LATE,
     ComparedPart,
     Disagreement,
     Loop,
@@ -192,6 +197,25 @@ def test_a_backfill_that_ended_makes_both_doubtful(connection: Connection) -> No
     past = read_past_runs(connection, lease=LEASE)
 
     assert past.events_doubtful_at is not None
+    assert past.events_doubtful_at == past.objects_doubtful_at
+
+
+def test_events_that_stripe_says_were_never_made_make_both_doubtful(database: str) -> None:
+    said = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": GENERATED_LATE,
+        "livemode": False,
+        "created": "2026-11-30T08:00:00.000Z",
+    }
+    engine = engine_for(database, application_name="test")
+    install_first(engine, read_plans_text(""), actor="tests", reason="tests")
+    hear(engine, [json.dumps(said).encode()])
+    with engine.connect() as connection:
+        past = read_past_runs(connection, lease=LEASE)
+    engine.dispose()
+
+    assert past.objects_doubtful_at is not None
     assert past.events_doubtful_at == past.objects_doubtful_at
 
 
