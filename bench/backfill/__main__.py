@@ -36,6 +36,7 @@ from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
 MOST_SECONDS: Final = 900.0
 _KIB: Final = 1024
 _SHOWN: Final = 20
+_LOOK_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +136,13 @@ def _backfill(servers: BenchMachine, stated: Mapping[str, Any], rate: float) -> 
     words = ["backfill", "--rate", str(rate), "--reason", "bench", "--json"]
     command = [sys.executable, "-m", "ops.cli", *words]
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:  # noqa: S603
-        printed, _ = process.communicate()
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(command, stdout=output, text=True, env=environ) as process,  # noqa: S603
+    ):
+        memory = _most_memory(process)
+        output.seek(0)
+        printed = output.read()
     seconds = time.monotonic() - began
     # The command is the only child that ended by now.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -144,10 +150,24 @@ def _backfill(servers: BenchMachine, stated: Mapping[str, Any], rate: float) -> 
     return BackfillFigures(
         seconds=seconds,
         busy=used.ru_utime + used.ru_stime,
-        memory=used.ru_maxrss * _KIB,
+        memory=memory,
         plan=document["plans"][0],
         report=document["accounts"][0],
     )
+
+
+def _most_memory(process: "subprocess.Popen[str]") -> int:
+    """Wait until the process ends, and return the most bytes that it held in memory.
+
+    ``getrusage`` would count the memory of this process, which a child has until it runs its own.
+    """
+    most, status = 0, Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                most = max(most, int(line.split()[1]) * _KIB)
+        time.sleep(_LOOK_SECONDS)
+    return most
 
 
 def _table(figures: BackfillFigures) -> Table:
