@@ -57,11 +57,13 @@ class Loop:
 class LoopRuns:
     """The times of a loop's newest runs: the beginning of a whole one, and the last try.
 
-    A run that is still open was tried when a process last worked on it.
+    A run that is still open was tried when a process last worked on it. ``first_at`` is the
+    beginning of the oldest one that is remembered.
     """
 
     done_at: datetime | None = None
     tried_at: datetime | None = None
+    first_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Disagreement:
     differences: Mapping[str, int] = field(default_factory=dict)
     """How many stand or are left to a person, by class; every class is there.
 
-    Days whose totals differ count as ``amounts``, unless something of the run was still moving.
+    Days of the last 30 whose totals differ are counted beside them, if there are any.
     """
     put_in: int = 0
     """Missing events that were put in within the last day."""
@@ -90,6 +92,8 @@ class Disagreement:
     """The beginning of the newest comparison of all objects that found both sides agree."""
     runs_at: Mapping[str, datetime] = field(default_factory=dict)
     """The beginning of the newest whole run by part, of the account that is furthest behind."""
+    first_at: datetime | None = None
+    """The beginning of the first run of all."""
 
     @property
     def standing(self) -> int:
@@ -139,7 +143,21 @@ def _is_due(loop: Loop, past: PastRuns, now: datetime) -> bool:
     rest = UNDELIVERED_EVERY if loop.part is ComparedPart.UNDELIVERED else REST
     if runs.tried_at is not None and now - runs.tried_at < rest:
         return False
+    if runs.tried_at is None and loop.part is ComparedPart.OBJECTS:
+        return _may_begin(loop, past, now)
     return runs.done_at is None or runs.done_at < _wanted_since(loop.part, past, now)
+
+
+def _may_begin(loop: Loop, past: PastRuns, now: datetime) -> bool:
+    """Return True if objects of an account that were never compared may be.
+
+    Before its backfill all of them differ, and thousands would be asked for one by one. So they
+    wait for that, or for the first weekly turn after the schedule began.
+    """
+    if past.objects_doubtful_at is not None:
+        return True
+    first = (runs.first_at for each, runs in past.by_loop.items() if each.realm == loop.realm)
+    return any(at is not None and at <= _turn(loop.part, now) for at in first)
 
 
 def _wanted_since(part: ComparedPart, past: PastRuns, now: datetime) -> datetime:
@@ -170,7 +188,7 @@ def read_past_runs(connection: Connection, *, lease: timedelta) -> PastRuns:
     """
     runs = {
         Loop(realm=Realm(row.realm), part=ComparedPart(row.part)): LoopRuns(
-            done_at=row.done_at, tried_at=row.tried_at
+            done_at=row.done_at, tried_at=row.tried_at, first_at=row.first_at
         )
         for row in connection.execute(_RUNS)
     }
@@ -190,7 +208,6 @@ def read_disagreement(connection: Connection) -> Disagreement:
     """Return what the newest whole runs found and what stands now."""
     counts = dict.fromkeys(DIFFERENCE_CLASSES, 0)
     counts |= {row.classed: row.number for row in connection.execute(_DIFFERENCES)}
-    counts["amounts"] += connection.execute(_DIFFERING_DAYS).scalar_one()
     newest = {row.part: row.began_at for row in connection.execute(_NEWEST)}
     agreed = connection.execute(_AGREED).one()
     return Disagreement(
@@ -198,6 +215,7 @@ def read_disagreement(connection: Connection) -> Disagreement:
         put_in=agreed.put_in,
         agreed_at=agreed.agreed_at,
         runs_at=newest,
+        first_at=agreed.first_at,
     )
 
 
@@ -230,6 +248,7 @@ WITH whole AS (
 _RUNS: Final = _text(
     "SELECT run.realm, named.part, max(CASE run.state WHEN 'running'"
     "  THEN greatest(run.started_at, run.heartbeat_at) ELSE run.started_at END) AS tried_at,"
+    " min(run.started_at) AS first_at,"
     " max(run.started_at) FILTER (WHERE run.state = 'done') AS done_at"
     " FROM stripe_runs AS run, jsonb_array_elements_text(run.said -> 'parts') AS named (part)"
     " WHERE run.kind = 'reconcile' AND run.said @> '{\"whole\": true}'"
@@ -272,17 +291,12 @@ WHERE found.state IN ('stands', 'left')
         WHERE found.class = 'missing_event' AND letter.event_id = found.name
             AND letter.state = 'discarded')
 GROUP BY found.class
-"""
-)
-
-_DIFFERING_DAYS: Final = _text(
-    _WHOLE
-    + """
-SELECT count(*) FROM whole JOIN stripe_runs AS run USING (id),
+UNION ALL
+SELECT 'differing_days', count(DISTINCT (run.realm, day ->> 'day'))
+FROM stripe_runs AS run JOIN whole ON whole.id = run.id AND whole.part = 'objects',
     jsonb_array_elements(run.result -> 'days') AS day
-WHERE whole.part = 'objects' AND NOT EXISTS (
-    SELECT FROM stripe_run_differences AS found
-    WHERE found.run = whole.id AND found.state = 'moving')
+WHERE CAST(day ->> 'day' AS date) > CAST(run.started_at AS date) - 30
+HAVING count(*) > 0
 """
 )
 
@@ -296,5 +310,6 @@ _AGREED: Final = _text(
     '  AND result @> \'{"agrees": true, "whole": true}\''
     "  AND coalesce(result -> 'not_compared', '[]') = '[]') AS agreed_at,"
     " (SELECT count(DISTINCT name) FROM stripe_run_differences WHERE state = 'repaired'"
-    "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in"
+    "  AND class = 'missing_event' AND found_at > now() - interval '1 day') AS put_in,"
+    " (SELECT min(started_at) FROM stripe_runs WHERE kind = 'reconcile') AS first_at"
 )

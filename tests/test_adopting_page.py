@@ -187,7 +187,7 @@ class Adoption:
 
 BEFORE: Mapping[str, Callable[[Adoption], None]] = {
     "paidup plans check": Adoption.edit_plans,
-    "paidup backfill --plan": Adoption.let_customers_come,
+    "paidup backfill --dry-run": Adoption.let_customers_come,
     "paidup backfill --users": Adoption.map_users,
     "paidup compare": Adoption.grant_as_the_application_does,
 }

@@ -36,6 +36,7 @@ from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
 MOST_SECONDS: Final = 900.0
 _KIB: Final = 1024
 _SHOWN: Final = 20
+_LOOK_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +71,12 @@ def main(*, subscribers: int, months: int, rate: float, latency: float) -> None:
     ):
         with _stripe(plan, latency) as stated:
             figures = _backfill(servers, stated, rate)
+        console.print(_table(figures))
         began = time.monotonic()
         heard = hear(twin, (event.delivery().body for event in company.events()))
         hearing = time.monotonic() - began
         different = [*differences(ours, twin)]
-        console.print(_table(figures, size(ours), heard=heard, hearing=hearing))
+        console.print(_twin_table(size(ours), heard=heard, hearing=hearing))
     for sentence in different[:_SHOWN]:
         console.print(sentence)
     console.print(f"{len(different)} differences between {subscribers} subscribers and their twins")
@@ -134,8 +136,13 @@ def _backfill(servers: BenchMachine, stated: Mapping[str, Any], rate: float) -> 
     words = ["backfill", "--rate", str(rate), "--reason", "bench", "--json"]
     command = [sys.executable, "-m", "ops.cli", *words]
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:  # noqa: S603
-        printed, _ = process.communicate()
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(command, stdout=output, text=True, env=environ) as process,  # noqa: S603
+    ):
+        memory = _most_memory(process)
+        output.seek(0)
+        printed = output.read()
     seconds = time.monotonic() - began
     # The command is the only child that ended by now.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -143,15 +150,27 @@ def _backfill(servers: BenchMachine, stated: Mapping[str, Any], rate: float) -> 
     return BackfillFigures(
         seconds=seconds,
         busy=used.ru_utime + used.ru_stime,
-        memory=used.ru_maxrss * _KIB,
+        memory=memory,
         plan=document["plans"][0],
         report=document["accounts"][0],
     )
 
 
-def _table(
-    figures: BackfillFigures, rows: Mapping[str, int], *, heard: int, hearing: float
-) -> Table:
+def _most_memory(process: "subprocess.Popen[str]") -> int:
+    """Wait until the process ends, and return the most bytes that it held in memory.
+
+    ``getrusage`` would count the memory of this process, which a child has until it runs its own.
+    """
+    most, status = 0, Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                most = max(most, int(line.split()[1]) * _KIB)
+        time.sleep(_LOOK_SECONDS)
+    return most
+
+
+def _table(figures: BackfillFigures) -> Table:
     read = sum(sum(count.values()) for count in figures.report["lists"].values())
     table = Table("backfill", "")
     table.add_row("objects planned, read", f"{figures.plan['objects']}, {read}")
@@ -162,8 +181,13 @@ def _table(
     table.add_row("seconds that the command computed", f"{figures.busy:.0f}")
     table.add_row("objects a second", f"{read / figures.seconds:.0f}")
     table.add_row("memory of the command", format_bytes(figures.memory))
-    table.add_row("events that the twin heard", str(heard))
-    table.add_row("seconds of the twin", f"{hearing:.0f}")
+    return table
+
+
+def _twin_table(rows: Mapping[str, int], *, heard: int, hearing: float) -> Table:
+    table = Table("twin", "")
+    table.add_row("events that it heard", str(heard))
+    table.add_row("seconds", f"{hearing:.0f}")
     for name, count in rows.items():
         table.add_row(f"rows compared: {name}", str(count))
     return table

@@ -92,4 +92,8 @@ _COMPARED: Final[dict[str, Any]] = {
         "SELECT realm, payment_ref, currency, sum(amount_minor) FROM payment_events"
         " GROUP BY realm, payment_ref, currency HAVING sum(amount_minor) <> 0"
     ),
+    "days of refunds": (
+        "SELECT realm, currency, kind, date(occurred_at), sum(amount_minor) FROM payment_events"
+        " WHERE kind LIKE 'refund%' GROUP BY realm, currency, kind, date(occurred_at)"
+    ),
 }

@@ -12,7 +12,7 @@ from ops import connections
 from ops.errors import CommandFailed
 from ops.plans.apply import PlansRollout
 from ops.plans.diff import PlansDiff
-from ops.plans.draft import write_draft
+from ops.plans.draft import undecided_lines, write_draft
 from ops.plans.draft_source import draft_of
 from ops.plans.lookup_keys import ask_price_keys, print_lookup_keys
 from ops.plans.render import diff_document, print_diff
@@ -74,8 +74,16 @@ def check(file: Path | None, *, as_json: bool) -> int:
     else:
         print_rows(_PLAN_COLUMNS, found)
         click.echo(f"{path}: valid")
+        _print_undecided(undecided_lines(path.read_text()))
         print_lookup_keys(settings, keys)
     return 1 if problems else 0
+
+
+def _print_undecided(lines: Sequence[int]) -> None:
+    if lines:
+        where = f"the first is line {lines[0]}"
+        counted = format_count(len(lines), "line")
+        click.echo(f"{counted} with DECIDE, {where}: what stands there counts until you change it")
 
 
 @plans.command(
@@ -101,7 +109,9 @@ def draft(output: Path, *, as_json: bool) -> int:
     if not _is_standard_output(output) and output.exists():
         raise CommandFailed(f"{output} exists: name another file by --output; nothing was written")
     if settings.stripe_api_key is None:
-        raise CommandFailed("STRIPE_API_KEY is not set: only Stripe knows what it sells")
+        raise CommandFailed(
+            "STRIPE_API_KEY is not set: set it to a restricted key, which reads what you sell"
+        )
     source = draft_of(settings)
     written = write_draft(source.products, left_out=source.left_out)
     read_plans_text(written)

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 import sqlalchemy as sa
+from click.core import ParameterSource
 
 from models.tables import StripeRun
 from ops import connections
@@ -46,12 +48,12 @@ from runtime.time_limits import GRACE_SECONDS
 @click.option("--apply", "applies", is_flag=True, help="Repair what differs.")
 @click.option("--user", metavar="USER", help="Compare only the objects of this user.")
 @click.option("--customer", metavar="CUSTOMER", help="Compare only those of this customer.")
-@click.option("--events-only", "part", flag_value="events", help="Compare events alone.")
-@click.option("--objects-only", "part", flag_value="objects", help="Compare objects alone.")
+@click.option("--events-only", "events", is_flag=True, help="Compare events alone.")
+@click.option("--objects-only", "objects", is_flag=True, help="Compare objects alone.")
 @click.option(
     "--undelivered-only",
-    "part",
-    flag_value="undelivered",
+    "undelivered",
+    is_flag=True,
     help="Compare only the events of 26 hours that Stripe could not deliver.",
 )
 @click.option("--scheduled", is_flag=True, help="Run what is due by the schedule, as workers do.")
@@ -84,6 +86,7 @@ def reconcile(
         return 0
     settings = find_settings(os.environ, "DATABASE_URL", "REDIS_URL")
     if scheduled:
+        _refuse_other_options(context)
         return _run_schedule(settings)
     request = _request(**given)
     chosen = accounts_of(settings, accounts)
@@ -93,16 +96,27 @@ def reconcile(
     return 0 if all(each.agrees for each in ended) else 1
 
 
+def _refuse_other_options(context: click.Context) -> None:
+    """Raise UsageError if more was given than --scheduled, which would be of no effect."""
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if given != {"scheduled"}:
+        raise click.UsageError("--scheduled takes no other option: the settings say what it does")
+
+
 def _request(
     *,
     since: datetime | None,
     applies: bool,
     user: str | None,
     customer: str | None,
-    part: str | None,
     actor: str,
     reason: str | None,
     every_day: bool,
+    **only: bool,
 ) -> ComparisonRequest:
     """Return what the options ask for.
 
@@ -114,7 +128,9 @@ def _request(
     return ComparisonRequest(
         actor=actor,
         reason=require_reason(reason) if applies else reason,
-        parts=_parts(part, is_of_one=bool(user or customer)),
+        parts=_parts(
+            [part for part in ComparedPart if only[part]], is_of_one=bool(user or customer)
+        ),
         first=since.date() if since else None,
         every_day=every_day,
         user=user,
@@ -124,16 +140,18 @@ def _request(
     )
 
 
-def _parts(named: str | None, *, is_of_one: bool) -> tuple[ComparedPart, ...]:
+def _parts(named: Sequence[ComparedPart], *, is_of_one: bool) -> tuple[ComparedPart, ...]:
     """Return the parts to compare; Stripe lists no events of one customer.
 
     Raises:
-        UsageError: the events of one customer are wanted.
+        UsageError: the events of one customer are wanted, or several parts alone.
     """
-    if is_of_one and named in {ComparedPart.EVENTS, ComparedPart.UNDELIVERED}:
+    if len(named) > 1:
+        raise click.UsageError(f"give one of {', '.join(f'--{part}-only' for part in named)}")
+    if is_of_one and named and named[0] is not ComparedPart.OBJECTS:
         raise click.UsageError("--user and --customer compare objects: leave out the other option")
-    if named is not None:
-        return (ComparedPart(named),)
+    if named:
+        return tuple(named)
     return (ComparedPart.OBJECTS,) if is_of_one else (ComparedPart.EVENTS, ComparedPart.OBJECTS)
 
 

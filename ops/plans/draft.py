@@ -24,6 +24,9 @@ from ops.terminal.money import format_money
 MOST_PRICES: Final = 20
 """Prices that a plan names one by one; a product with more of them stands for all of its own."""
 
+UNDECIDED: Final = "# DECIDE: "
+"""Stands in a line of a draft that a person has not decided yet."""
+
 _LONGEST_CODE: Final = 60
 _NO_CODE: Final = re.compile(r"[^a-z0-9]+")
 _NAME: Final = re.compile(r"[!-~]{1,100}")
@@ -55,6 +58,11 @@ class DraftProduct:
     name: str
     prices: tuple[DraftPrice, ...]
     features: tuple[str, ...]
+
+
+def undecided_lines(text: str) -> list[int]:
+    """Return the numbers of the lines of a document that wait for a decision."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if UNDECIDED in line]
 
 
 def read_price(raw: Raw) -> DraftPrice | None:

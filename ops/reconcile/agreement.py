@@ -15,7 +15,7 @@ from ops.terminal.formats import format_count, format_time
 from ops.terminal.money import format_money
 from ops.terminal.output import Json, to_json
 
-DAYS_NAMED: Final = 5
+DAYS_NAMED: Final = 2
 """The differing days that the sentence names; all of them are listed."""
 
 Counts = Mapping[DifferenceClass, Mapping[DifferenceState, int]]

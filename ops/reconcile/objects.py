@@ -32,7 +32,9 @@ from ops.reconcile.repair import Repair, preview_repair
 from ops.reconcile.shown import (
     NoCustomer,
     ObjectScope,
+    UnknownCustomer,
     customers_of,
+    is_known,
     keep_page,
     not_shown,
 )
@@ -81,6 +83,7 @@ def compare_objects(course: ComparisonRun) -> PartEnded:
         Interrupted: a person asked to stop.
         NoCustomer: the user has no customer in this account.
         OtherAccount: the key is not that of the account whose events are here.
+        UnknownCustomer: neither side knows the customer.
         RunLost: the run was cancelled, or another process has it.
     """
     ledger = ledger_of(course.settings, course.engine)
@@ -164,12 +167,22 @@ class ObjectComparison:
             for customer in self._scope.customers
             for each in customer_objects.of(customer)
         ]
+        self._refuse_unknown(shown)
         self.not_compared += customer_objects.refused
         self._readable = customer_objects.readable
         found = _candidates(self._comparison.of_list(shown), shown)
         with self._course.engine.begin() as connection:
             keep_page(connection, self._course.run.id, shown)
         self._keep(api, found)
+
+    def _refuse_unknown(self, shown: Iterable[ShownObject]) -> None:
+        """Raise UnknownCustomer if a person named a customer of whom nothing is anywhere."""
+        customer = self._course.wish.customer
+        if customer is None or not all(each.observation.gone for each in shown):
+            return
+        with self._course.engine.connect() as connection:
+            if not is_known(connection, self._scope.realm, customer):
+                raise UnknownCustomer(customer, self._scope.realm)
 
     def _walk(self) -> None:
         walk = Walk(

@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.orm import aliased
 
 from billing.facts import Kind
 from billing.families import FAMILIES
@@ -95,6 +96,28 @@ class NoCustomer(CommandFailed):
             f"user {user_id} has no customer in {realm}: name the customer with --customer, or"
             f" `paidup explain {user_id}`"
         )
+
+
+class UnknownCustomer(CommandFailed):
+    """Neither Stripe nor Paidup knows a customer in an account."""
+
+    def __init__(self, customer: str, realm: Realm) -> None:
+        self.customer = customer
+        self.realm = realm
+        super().__init__(
+            f"neither Stripe nor Paidup knows a customer {customer} in {realm}: see that the id is"
+            " whole, and that the mode and --account are those of the customer"
+        )
+
+
+def is_known(connection: Connection, realm: Realm, customer: str) -> bool:
+    """Return True if anything here is of this customer."""
+    tables = (StoredCustomer, StoredSubscription, StoredPayment)
+    named = (
+        sa.exists().where(table.realm == realm, table.stripe_customer_id == customer)
+        for table in tables
+    )
+    return bool(connection.scalar(sa.select(sa.or_(*named))))
 
 
 def customers_of(connection: Connection, realm: Realm, user_id: str) -> tuple[str, ...]:
@@ -218,12 +241,12 @@ def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> 
         )
         .group_by(StoredPayment.currency, came_on)
     )
-    kept = _kept_refunds(realm)
-    went_on = _day(kept.c.occurred_at)
+    back = _gone_back(realm)
+    went_on = _day(back.c.at)
     went = (
-        sa.select(kept.c.currency, went_on, -sa.func.sum(kept.c.amount_minor))
-        .where(_since(kept.c.occurred_at, since))
-        .group_by(kept.c.currency, went_on)
+        sa.select(back.c.currency, went_on, -sa.func.sum(back.c.amount_minor))
+        .where(_since(back.c.at, since))
+        .group_by(back.c.currency, went_on)
     )
     return {
         TotalKey(currency=currency, day=day, status=status): int(amount)
@@ -233,35 +256,32 @@ def our_totals(connection: Connection, realm: Realm, since: datetime | None) -> 
     }
 
 
-def _kept_refunds(realm: Realm) -> sa.Subquery:
-    """Return the changes by refunds without each that was taken back, and what took it back.
+def _gone_back(realm: Realm) -> sa.Subquery:
+    """Return what went back, and on the day of its refund what came again because that failed.
 
-    Stripe shows a refund that failed after all as one that never was. Both are of one payment and
-    amount, and of several equal ones the oldest goes first.
+    Stripe counts a refund that failed on no day.
     """
-    change = PaymentEvent
-    alike = (change.payment_ref, change.currency, sa.func.abs(change.amount_minor))
-    numbered = (
-        sa.select(
-            change.currency,
-            change.amount_minor,
-            change.occurred_at,
-            sa.func.row_number()
-            .over(partition_by=(*alike, change.kind), order_by=(change.occurred_at, change.id))
-            .label("number"),
-            change.payment_ref,
+    refund = aliased(PaymentEvent)
+    made_at = (
+        sa.select(sa.func.max(refund.occurred_at))
+        .where(
+            refund.realm == PaymentEvent.realm,
+            refund.payment_ref == PaymentEvent.payment_ref,
+            refund.kind == MovementKind.REFUNDED,
+            refund.amount_minor == -PaymentEvent.amount_minor,
+            refund.occurred_at <= PaymentEvent.occurred_at,
         )
-        .where(change.realm == realm, change.kind.in_(_BACK))
-        .subquery("numbered")
+        .scalar_subquery()
     )
-    opposite = numbered.alias("opposite")
-    is_taken_back = sa.exists().where(
-        opposite.c.payment_ref == numbered.c.payment_ref,
-        opposite.c.currency == numbered.c.currency,
-        opposite.c.amount_minor == -numbered.c.amount_minor,
-        opposite.c.number == numbered.c.number,
+    return (
+        sa.select(
+            PaymentEvent.currency,
+            PaymentEvent.amount_minor,
+            sa.func.coalesce(made_at, PaymentEvent.occurred_at).label("at"),
+        )
+        .where(PaymentEvent.realm == realm, PaymentEvent.kind.in_(_BACK))
+        .subquery("back")
     )
-    return sa.select(numbered).where(~is_taken_back).subquery("kept")
 
 
 def _shown(run: int) -> sa.Subquery:

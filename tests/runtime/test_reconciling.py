@@ -44,8 +44,23 @@ def due(runs: PastRuns, now: datetime = NOON) -> list[ComparedPart]:
     return [each.part for each in loops_due([TEST], runs, now)]
 
 
-def test_everything_is_due_at_first_the_cheapest_before_the_others() -> None:
-    assert due(PastRuns()) == [ComparedPart.UNDELIVERED, ComparedPart.EVENTS, ComparedPart.OBJECTS]
+def test_events_are_due_at_first_the_cheapest_before_the_others() -> None:
+    assert due(PastRuns()) == [ComparedPart.UNDELIVERED, ComparedPart.EVENTS]
+
+
+def test_objects_wait_at_first_for_the_backfill_or_for_their_first_turn() -> None:
+    sunday = datetime(2026, 11, 22, 3, tzinfo=UTC)
+
+    def begun(first_at: datetime, realm: Realm = TEST) -> PastRuns:
+        runs = LoopRuns(done_at=NOON, tried_at=NOON, first_at=first_at)
+        parts = (ComparedPart.UNDELIVERED, ComparedPart.EVENTS)
+        return PastRuns(by_loop={Loop(realm=realm, part=part): runs for part in parts})
+
+    assert due(begun(sunday + MINUTE)) == []
+    assert due(begun(sunday - MINUTE)) == [ComparedPart.OBJECTS]
+    assert ComparedPart.OBJECTS not in due(begun(sunday - MINUTE, Realm("test/acct_1")))
+    filled = PastRuns(by_loop=begun(NOON).by_loop, objects_doubtful_at=NOON)
+    assert due(filled) == [ComparedPart.OBJECTS]
 
 
 def test_each_account_has_loops_of_its_own() -> None:

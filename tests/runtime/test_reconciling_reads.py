@@ -1,5 +1,6 @@
 """The newest comparisons as the database knows them, for the schedule, metrics and `doctor`."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,12 +9,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from bench.backfill.twin import hear
 from billing.ids import Realm
 from models.stripe_runs import DIFFERENCE_CLASSES
 from models.tables import DataLoss, StripeRun, StripeRunDifference
 from ops.reconcile.differences import DifferenceClass
 from runtime.database.engine import engine_for
+from runtime.ledger.catalogues import install_first
+from runtime.plans_file import read_plans_text
 from runtime.reconciling import (
+    GENERATED_LATE,
     ComparedPart,
     Disagreement,
     Loop,
@@ -93,6 +98,15 @@ def test_only_what_stands_or_is_left_in_the_newest_whole_run_counts(connection: 
     assert standing(connection) == {"other_price": 2}
 
 
+def test_days_of_the_last_month_whose_totals_differ_are_counted(connection: Connection) -> None:
+    today = connection.execute(sa.select(sa.func.current_date())).scalar_one()
+    days = [{"day": str(today - timedelta(days=ago))} for ago in (2, 2, 9, 45)]
+    add_run(connection, ComparedPart.OBJECTS, result={"days": days})
+    add_run(connection, ComparedPart.EVENTS, result={"days": []})
+
+    assert standing(connection) == {"differing_days": 2}
+
+
 def test_a_difference_that_a_later_run_repaired_stands_no_more(connection: Connection) -> None:
     whole = add_run(connection, ComparedPart.OBJECTS)
     add_difference(connection, whole, "sub_1", "other_price", "stands")
@@ -144,23 +158,6 @@ def test_a_preview_of_events_by_a_person_is_no_turn_of_the_schedule(
     assert [*past.by_loop] == [Loop(realm=Realm("test"), part=part)] * turns
 
 
-def test_days_whose_totals_differ_count_until_a_whole_run_finds_none(
-    connection: Connection,
-) -> None:
-    add_run(connection, ComparedPart.OBJECTS, result={"days": [{"day": "2026-11-02"}] * 2})
-    found = standing(connection)
-    add_run(connection, ComparedPart.OBJECTS, result={"days": []})
-
-    assert (found, standing(connection)) == ({"amounts": 2}, {})
-
-
-def test_days_do_not_count_while_something_of_the_run_moves(connection: Connection) -> None:
-    run = add_run(connection, ComparedPart.OBJECTS, result={"days": [{"day": "2026-11-02"}]})
-    add_difference(connection, run, "pi_1", "missing_here", "moving")
-
-    assert standing(connection) == {}
-
-
 def test_a_run_that_left_something_out_proves_no_agreement(connection: Connection) -> None:
     result = {"agrees": True, "whole": True, "not_compared": ["disputes: no right"]}
     add_run(connection, ComparedPart.OBJECTS, result=result)
@@ -183,10 +180,12 @@ def test_the_account_that_is_furthest_behind_says_how_old_a_part_is(connection: 
     add_run(connection, ComparedPart.EVENTS, ago=HOUR)
     add_run(connection, ComparedPart.EVENTS, ago=3 * HOUR, realm="test/acct_1")
 
-    (at,) = read_disagreement(connection).runs_at.values()
+    found = read_disagreement(connection)
+    (at,) = found.runs_at.values()
     now = connection.execute(sa.select(sa.func.now())).scalar_one()
 
     assert now - at == 3 * HOUR
+    assert found.first_at == at
 
 
 def test_a_run_is_tried_when_it_began_and_done_only_if_it_ended(connection: Connection) -> None:
@@ -199,6 +198,7 @@ def test_a_run_is_tried_when_it_began_and_done_only_if_it_ended(connection: Conn
     assert loop_runs.done_at is not None
     assert loop_runs.tried_at is not None
     assert loop_runs.tried_at - loop_runs.done_at == 2 * HOUR
+    assert loop_runs.first_at == loop_runs.done_at
 
 
 def test_a_run_that_no_process_works_on_is_unfinished(connection: Connection) -> None:
@@ -248,6 +248,25 @@ def test_a_backfill_that_ended_makes_both_doubtful(connection: Connection) -> No
     past = read_past_runs(connection, lease=LEASE)
 
     assert past.events_doubtful_at is not None
+    assert past.events_doubtful_at == past.objects_doubtful_at
+
+
+def test_events_that_stripe_says_were_never_made_make_both_doubtful(database: str) -> None:
+    said = {
+        "id": "evt_1",
+        "object": "v2.core.event",
+        "type": GENERATED_LATE,
+        "livemode": False,
+        "created": "2026-11-30T08:00:00.000Z",
+    }
+    engine = engine_for(database, application_name="test")
+    install_first(engine, read_plans_text(""), actor="tests", reason="tests")
+    hear(engine, [json.dumps(said).encode()])
+    with engine.connect() as connection:
+        past = read_past_runs(connection, lease=LEASE)
+    engine.dispose()
+
+    assert past.objects_doubtful_at is not None
     assert past.events_doubtful_at == past.objects_doubtful_at
 
 

@@ -81,7 +81,9 @@ def read_database_state(engine: Engine, *, reconciles: bool = False) -> Database
 
 def _comparisons(connection: Connection, *, reconciles: bool) -> dict[str, Any]:
     found = read_disagreement(connection)
-    runs = {part: found.runs_at.get(part) for part in ComparedPart}
+    # Objects that were never compared wait for a backfill, or for their first weekly turn.
+    begun = {ComparedPart.OBJECTS: found.first_at}
+    runs = {part: found.runs_at.get(part, begun.get(part)) for part in ComparedPart}
     return {
         "reconcile_differences": found.differences,
         "reconcile_put_in": found.put_in,

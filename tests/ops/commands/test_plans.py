@@ -575,7 +575,15 @@ class TestDraft:
         assert "1 plan drafted; decide where it says DECIDE" in said
         assert '"price_1", #' in draft.read_text()
         assert '"signals" = true # DECIDE' in draft.read_text()
-        paidup("plans", "check", str(draft))
+        line = (
+            draft.read_text()
+            .splitlines()
+            .index("grace_days = 0 # DECIDE: days of access while a renewal is unpaid")
+        )
+        checked = paidup("plans", "check", str(draft))
+        assert f"2 lines with DECIDE, the first is line {line + 1}" in checked
+        draft.write_text(draft.read_text().replace(" # DECIDE: ", " # "))
+        assert "DECIDE" not in paidup("plans", "check", str(draft))
 
     def test_a_file_is_never_overwritten(
         self, fake: FakeApi, paidup: Paidup, document: Path

@@ -92,14 +92,17 @@ def test_each_listed_account_is_compared(
 def test_the_schedule_does_what_is_due_and_nothing_twice(
     sides: BothSides, purchase: list[Event], paidup: Paidup
 ) -> None:
+    compared = "SELECT said ->> 'parts' FROM stripe_runs WHERE kind = 'reconcile' ORDER BY id"
+
     paidup("reconcile", "--scheduled")
-    parts = sides.floor.scalars("SELECT said ->> 'parts' FROM stripe_runs ORDER BY id")
-    states = set(sides.floor.scalars("SELECT state FROM stripe_runs"))
+    at_first = sides.floor.scalars(compared)
+    paidup("backfill", "--reason", "moving in")
+    paidup("reconcile", "--scheduled")
     paidup("reconcile", "--scheduled")
 
-    assert parts == ['["undelivered"]', '["events"]', '["objects"]']
-    assert states == {"done"}
-    assert sides.floor.scalars("SELECT count(*) FROM stripe_runs") == [3]
+    assert at_first == ['["undelivered"]', '["events"]']
+    assert sides.floor.scalars(compared) == [*at_first, '["objects"]']
+    assert set(sides.floor.scalars("SELECT state FROM stripe_runs")) == {"done"}
     assert set(sides.settled()) == {each.id for each in purchase}
 
 
@@ -134,6 +137,8 @@ def test_a_key_that_may_not_read_events_fails_each_run_and_says_why(
         (("--user", "usr_1", "--customer", "cus_1"), 2, "not both"),
         (("--user", "usr_1", "--events-only"), 2, "compare objects"),
         (("--account", "acct_9"), 1, "does not list acct_9"),
+        (("--events-only", "--objects-only"), 2, "give one of --events-only, --objects-only"),
+        (("--scheduled", "--apply", "--reason", "tests"), 2, "--scheduled takes no other option"),
     ],
 )
 def test_wrong_use_is_refused_before_stripe_is_asked(

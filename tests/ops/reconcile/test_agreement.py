@@ -75,7 +75,7 @@ def test_a_day_whose_totals_differ_is_named_and_is_a_disagreement() -> None:
 
     assert not differing.agrees
     assert "2026-11-02 (received 9.00 EUR here, 18.00 EUR at Stripe)" in differing.sentence
-    assert "and 2 more." in differing.sentence
+    assert "and 5 more." in differing.sentence
 
 
 def test_the_sentence_says_that_parts_were_not_compared() -> None:

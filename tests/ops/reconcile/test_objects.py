@@ -14,7 +14,7 @@ from sqlalchemy import text
 from billing.envelope import parse
 from ops.reconcile.agreement import Agreement
 from ops.reconcile.objects import SECOND_LOOK_SECONDS
-from ops.reconcile.shown import NoCustomer
+from ops.reconcile.shown import NoCustomer, UnknownCustomer
 from ops.stripe_runs.runs import RunUnderWay
 from ops.stripe_runs.same_account import OtherAccount
 from runtime.failures.dead_letters import DeadLetterDraft, dead_letter
@@ -322,6 +322,16 @@ def test_a_user_without_customer_is_refused_with_the_next_step(both: CompanySide
 
     with pytest.raises(NoCustomer, match="has no customer in test: name the customer"):
         both.compare(user="user_nobody")
+
+
+def test_a_customer_of_whom_nothing_is_anywhere_is_refused(both: CompanySides) -> None:
+    both.deliver()
+    customer = premium(both)["customer"]
+    both.stripe.hidden.add(customer)
+
+    with pytest.raises(UnknownCustomer, match="neither Stripe nor Paidup knows a customer cus_no"):
+        both.compare(customer="cus_nobody")
+    both.compare(customer=customer)
 
 
 def test_only_what_is_newer_is_compared_beside_all_subscriptions(both: CompanySides) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
@@ -191,6 +192,24 @@ def test_the_age_of_comparisons_is_served_only_where_they_are_scheduled(
     assert (state.reconcile_put_in, state.reconcile_agreed_at) == (0, 0.0)
     assert state.reconcile_differences == dict.fromkeys(DIFFERENCE_CLASSES, 0)
     assert state.reconcile_runs_at == (dict.fromkeys(ComparedPart, 0.0) if reconciles else None)
+
+
+@pytest.mark.servers
+def test_objects_that_were_never_compared_are_as_old_as_the_first_comparison(database: str) -> None:
+    engine = engine_for(database, application_name="test")
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO stripe_runs (kind, realm, actor, state, rate, said) VALUES"
+                " ('reconcile', 'test', 'schedule', 'failed', 1, '{\"parts\": [\"events\"]}')"
+            )
+        )
+
+    ages = read_database_state(engine, reconciles=True).reconcile_runs_at
+    engine.dispose()
+
+    assert ages is not None
+    assert ages[ComparedPart.EVENTS] == 0.0 < ages[ComparedPart.OBJECTS]
 
 
 def test_while_redis_is_away_the_processes_needed_are_those_of_the_last_scrape() -> None:
