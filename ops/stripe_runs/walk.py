@@ -258,6 +258,8 @@ class Walk:
             if part.cursor is None:
                 raise
             return None
+        if response.gone and part.cursor is not None:
+            return None
         if response.gone:
             raise ApiRefused(f"404 for {wanted.path}: Stripe knows no such list")
         return read_page(wanted, part.position, response)
