@@ -46,6 +46,7 @@ def test_json_lines_keep_the_types_of_their_values(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("user_id,feature\nusr_1,pro\n", "it has no column 'value': name user_id, feature, value"),
+        ("user_id,feature,value,value\nusr_1,pro,t,f\n", "it has the column 'value' twice"),
         ("usr_1,pro,t\n", "it has no column 'user_id'"),
         ("", "it has no column 'user_id'"),
         ("user_id,feature,value\n,pro,t\n", "line 2: user_id is empty"),
