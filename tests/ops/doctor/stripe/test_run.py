@@ -123,6 +123,7 @@ def test_a_change_that_stripe_refuses_is_audited_as_failed_and_leaves_no_file(
     paidup(*("doctor", "--stripe", "--fix", "--yes", "--secret-file", str(secret)), *WHY, code=1)
 
     assert "could not create an endpoint" in paidup.err
+    assert "it was created all the same: take its signing secret" in paidup.err
     assert not secret.exists()
     failed = shop.scalars("SELECT outcome FROM audit_logs WHERE action = 'stripe_endpoint.changed'")
     assert failed == ["failed"]
