@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 
@@ -146,6 +147,35 @@ def test_only_undelivered_events_are_asked_for_by_one_request(
     assert statement.document()["events"] == 1
     assert sides.run_row(run).requests == len(sides.api.asked) == 1
     assert "delivery_success=false" in sides.api.paths()[0]
+
+
+def test_a_check_of_undelivered_events_that_goes_on_counts_each_once(
+    sides: BothSides, purchase: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.floor.take_in(*purchase)
+    sides.api.account.undelivered |= ids(purchase)
+    parts = (ComparedPart.UNDELIVERED,)
+    with monkeypatch.context() as patched:
+        patched.setattr("ops.reconcile.run._end", interrupted)
+        with pytest.raises(Interrupted):
+            sides.reconcile(parts=parts)
+
+    _, statement = sides.reconcile(parts=parts)
+
+    assert statement.document()["events"] == len(purchase)
+
+
+def interrupted(*_: object) -> NoReturn:
+    raise Interrupted
+
+
+def test_an_answer_that_is_no_list_leaves_the_run_to_go_on(sides: BothSides) -> None:
+    sides.api.body = b'{"object": "list"}'
+
+    with pytest.raises(ComparisonFailed, match="answers no list; run the same command again"):
+        sides.reconcile(parts=(ComparedPart.UNDELIVERED,))
+
+    assert sides.floor.scalars("SELECT owner FROM stripe_runs") == [None]
 
 
 def test_the_check_of_undelivered_events_reads_only_some_pages(
