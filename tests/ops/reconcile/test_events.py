@@ -8,10 +8,12 @@ from typing import NoReturn
 import pytest
 
 from billing.envelope import Envelope, parse
+from billing.fetching.record import ApiResponse
 from ops.reconcile.event_comparison import NOT_PROVEN
 from ops.reconcile.events import MORE
 from ops.reconcile.run import ComparisonFailed
 from ops.samples.scenario import Event
+from ops.stripe_runs.asking import PatientApi
 from ops.terminal.interrupt import Interrupted
 from runtime.reconciling import ComparedPart
 from runtime.stripe_api.accounts import ApiAccount
@@ -19,6 +21,11 @@ from tests.ops.ops_env import yesterday
 from tests.ops.reconcile.stripe_side import BothSides, ids
 
 pytestmark = pytest.mark.servers
+
+_IDLE = (
+    "SELECT query FROM pg_stat_activity"
+    " WHERE datname = current_database() AND state = 'idle in transaction'"
+)
 
 
 @pytest.fixture
@@ -216,6 +223,26 @@ def test_the_schedule_puts_in_what_is_missing_of_an_account_that_is_ours(
     sides.reconcile(apply=True, scheduled=True)
 
     assert set(sides.settled()) == ids(purchase)
+
+
+def test_no_transaction_is_open_while_stripe_is_asked_whose_the_key_is(
+    sides: BothSides, purchase: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe may pause us for longer than PostgreSQL lets a transaction idle."""
+    sides.floor.take_in(purchase[0])
+    opened: list[object] = []
+    ask = PatientApi.ask
+
+    def watched(api: PatientApi, request: str) -> ApiResponse:
+        opened.extend(sides.floor.scalars(_IDLE))
+        return ask(api, request)
+
+    monkeypatch.setattr(PatientApi, "ask", watched)
+
+    sides.reconcile(apply=True)
+
+    assert set(sides.settled()) == ids(purchase)
+    assert opened == []
 
 
 def test_nothing_of_another_account_is_put_in(sides: BothSides, purchase: list[Event]) -> None:
