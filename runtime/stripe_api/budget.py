@@ -132,7 +132,7 @@ class RequestBudget:
         limit = LIMITS[account.livemode]
         state, milliseconds, reason = shared.scripts.run(
             "budget_take",
-            *(account.realm, endpoint_of(request), "bulk" if self._caller in BULK else "prompt"),
+            *(account.realm, endpoint_of(request), self._caller if self._caller in BULK else ""),
             rate_by_default(self._settings, livemode=account.livemode),
             *(min(self._rate or 0.0, limit), ENDPOINT_LIMIT, "read" if reads else "write"),
         )

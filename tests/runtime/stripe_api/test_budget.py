@@ -228,8 +228,17 @@ class TestARunsOwnRate:
         at = redis_ms(client)
         budget(client, "backfill", own=0.05).take(OWN, EVENTS)
 
-        assert booked(client, "bulk") - at == pytest.approx(2 * GAP, abs=GAP / 2)
+        assert booked(client, "bulk:backfill") - at == pytest.approx(2 * GAP, abs=GAP / 2)
         assert booked(client) - at == pytest.approx(GAP, abs=GAP / 2)
+
+    def test_below_the_default_slows_no_other_run(self, client: redis.Redis) -> None:
+        budget(client, "backfill", own=SLOW / 100).take(OWN, EVENTS)
+
+        with pytest.raises(WouldWait) as waits:
+            budget(client, "reconcile").take(OWN, EVENTS)
+
+        assert waits.value.args[0] <= 1 / SLOW
+        assert booked(client, "bulk:reconcile") < booked(client, "bulk:backfill")
 
     def test_is_never_above_stripes_limit(self, client: redis.Redis) -> None:
         budget(client, "backfill", own=1_000).take(OWN, EVENTS)
