@@ -70,11 +70,12 @@ def main(*, subscribers: int, months: int, rate: float, latency: float) -> None:
     ):
         with _stripe(plan, latency) as stated:
             figures = _backfill(servers, stated, rate)
+        console.print(_table(figures))
         began = time.monotonic()
         heard = hear(twin, (event.delivery().body for event in company.events()))
         hearing = time.monotonic() - began
         different = [*differences(ours, twin)]
-        console.print(_table(figures, size(ours), heard=heard, hearing=hearing))
+        console.print(_twin_table(size(ours), heard=heard, hearing=hearing))
     for sentence in different[:_SHOWN]:
         console.print(sentence)
     console.print(f"{len(different)} differences between {subscribers} subscribers and their twins")
@@ -149,9 +150,7 @@ def _backfill(servers: BenchMachine, stated: Mapping[str, Any], rate: float) -> 
     )
 
 
-def _table(
-    figures: BackfillFigures, rows: Mapping[str, int], *, heard: int, hearing: float
-) -> Table:
+def _table(figures: BackfillFigures) -> Table:
     read = sum(sum(count.values()) for count in figures.report["lists"].values())
     table = Table("backfill", "")
     table.add_row("objects planned, read", f"{figures.plan['objects']}, {read}")
@@ -162,8 +161,13 @@ def _table(
     table.add_row("seconds that the command computed", f"{figures.busy:.0f}")
     table.add_row("objects a second", f"{read / figures.seconds:.0f}")
     table.add_row("memory of the command", format_bytes(figures.memory))
-    table.add_row("events that the twin heard", str(heard))
-    table.add_row("seconds of the twin", f"{hearing:.0f}")
+    return table
+
+
+def _twin_table(rows: Mapping[str, int], *, heard: int, hearing: float) -> Table:
+    table = Table("twin", "")
+    table.add_row("events that it heard", str(heard))
+    table.add_row("seconds", f"{hearing:.0f}")
     for name, count in rows.items():
         table.add_row(f"rows compared: {name}", str(count))
     return table

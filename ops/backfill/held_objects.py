@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row
 from billing.fetching.observations import ApiObservation
 from billing.json_fields import Raw, customer_in, reference_in
 from models.tables import StripeRun, StripeRunObject
+from ops.stripe_runs.order import FAMILIES_IN_ORDER
 from runtime.ledger.bulk import insert_rows
 
 AT_ONCE: Final = 500
@@ -44,15 +45,25 @@ def hold(connection: Connection, run: int, shown: Iterable[HeldObject]) -> None:
     insert_rows(connection, StripeRunObject, rows, conflict="replace")
 
 
+def join_holders(connection: Connection, run: int) -> None:
+    """Hold together what belongs to one customer, once all lists are read.
+
+    Refunds and some charges do not name their customer, who is known by the payment they name.
+    """
+    while connection.execute(_JOIN, {"run": run}).rowcount:
+        pass
+
+
 def held(connection: Connection, run: int, *, after: str) -> list[HeldObject]:
     """Return the next objects to hand in: those of some holders, none of which is before ``after``.
 
-    A holder with very many comes in turns, in each of which those are released that came.
+    A holder with very many comes in turns, refunds before charges, because only a refund tells when
+    money went back. In each turn those are released that came.
     """
     rows = connection.execute(
         sa.select(StripeRunObject.__table__)
         .where(StripeRunObject.run == run, StripeRunObject.holder >= after)
-        .order_by(StripeRunObject.holder, StripeRunObject.object_id)
+        .order_by(StripeRunObject.holder, _PLACE, StripeRunObject.object_id)
         .limit(AT_ONCE)
     ).all()
     return [_held(row) for row in _whole_holders(rows)]
@@ -77,6 +88,16 @@ def forget_ended(connection: Connection) -> None:
     connection.execute(sa.delete(StripeRunObject).where(StripeRunObject.run.not_in(running)))
 
 
+_PLACE: Final = sa.case(
+    {family: place for place, family in enumerate(FAMILIES_IN_ORDER)},
+    value=StripeRunObject.family,
+    else_=len(FAMILIES_IN_ORDER),
+)
+_JOIN: Final = sa.text(
+    "UPDATE stripe_run_objects AS part SET holder = whole.holder FROM stripe_run_objects AS whole"
+    " WHERE part.run = :run AND whole.run = :run AND whole.object_id = part.holder"
+    " AND whole.holder <> part.holder"
+)
 _RELEASE: Final = sa.text(
     "DELETE FROM stripe_run_objects USING unnest(cast(:holders AS text[]), cast(:names AS text[]))"
     " AS given (holder, name) WHERE run = :run AND stripe_run_objects.holder = given.holder"

@@ -22,6 +22,7 @@ from ops.backfill.held_objects import (
     held,
     hold,
     holder_of,
+    join_holders,
     release,
 )
 from ops.backfill.known_objects import find_known, find_named
@@ -85,7 +86,8 @@ class PageTaker:
             ApiFailure: Stripe does not answer again about an object.
             RunLost: the run was cancelled, or another process has it.
         """
-        with self.engine.connect() as connection:
+        with self.engine.begin() as connection:
+            join_holders(connection, self.run.id)
             waiting = count_held(connection, self.run.id)
         after = ""
         while not is_stopping():

@@ -379,11 +379,18 @@ def _replaces_provisional(changes: Sequence[RowChange]) -> bool:
 
 
 def _moved_with_access(changes: Iterable[RowChange]) -> Iterator[str]:
-    """Yield in which respect access moved that one row lost and another gained."""
-    access = [each.row for each in changes if isinstance(each.row, EntitlementRow)]
+    """Yield in which respect access moved that some rows lost and others gained."""
+    listed = list(changes)
+    lost = [each.before for each in listed if is_active(each.before) > is_active(each.after)]
+    gained = [each.after for each in listed if is_active(each.after) > is_active(each.before)]
     for name in ("user_id", "plan_code"):
-        if len({getattr(row, name) for row in access}) > 1:
+        # A user may move with several plans, of which none is another one then.
+        if _values(lost, name) != _values(gained, name):
             yield name
+
+
+def _values(rows: Iterable[Row | None], name: str) -> set[Any]:
+    return {getattr(row, name) for row in rows}
 
 
 def _sides(changes: Iterable[RowChange]) -> Iterator[Row]:

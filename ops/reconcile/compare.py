@@ -10,8 +10,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from billing.facts import Fact, Kind
-from billing.families import FAMILIES
+from billing.facts import Fact
 from billing.fetching.observations import ApiObservation, Name
 from billing.ids import ObjectKey, Realm, object_key
 from billing.readers.registry import read_unasked
@@ -25,6 +24,7 @@ from ops.reconcile.classify import (
 )
 from ops.reconcile.groups import together
 from ops.reconcile.stored import newest_facts, parties_of, says_the_same, stored_rows
+from ops.stripe_runs.order import place_of
 from runtime.failures.classify import Transient, classify
 from runtime.ledger.decisions import Decision, RowDeleted, RowUpserted
 from runtime.ledger.errors import ObservationTaken
@@ -37,21 +37,6 @@ AT_ONCE: Final = 25
 
 MOST_ONE_BY_ONE: Final = 40
 """Objects of one customer that are compared one by one; the cost grows with their square."""
-
-
-def place_of(name: Name) -> tuple[int, str]:
-    """Return the place of an object among those that are decided together."""
-    family, stripe_id = name
-    return (_ORDER.index(family) if family in _ORDER else len(_ORDER), stripe_id)
-
-
-_ORDER: Final = tuple(
-    FAMILIES[kind].stripe_name
-    for kind in (Kind.CUSTOMER, Kind.SUBSCRIPTION, Kind.REFUND, Kind.CHARGE, Kind.PAYMENT_INTENT)
-)
-"""What dates money comes before what only sums it up: a charge tells that money went back, and not
-when; an intent that it came.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.fetching.observations import ApiObservation, Name
 from ops.reconcile.classify import ObjectDifference
-from ops.reconcile.compare import Comparison, ShownObject, place_of
+from ops.reconcile.compare import Comparison, ShownObject
 from ops.reconcile.course import ComparisonRun
 from ops.reconcile.customer_objects import CustomerObjects
 from ops.reconcile.differences import DifferenceState, FoundDifference, write_differences
@@ -20,6 +20,7 @@ from ops.reconcile.groups import together
 from ops.reconcile.looked import Looked
 from ops.reconcile.standing import in_words, stored
 from ops.stripe_runs.asking import PatientApi
+from ops.stripe_runs.order import place_of
 from runtime.ledger.effects import users_harmed
 from runtime.ledger.errors import ObservationTaken
 from runtime.ledger.observe import ObserveCause, ObservedChange, ObservedObject

@@ -8,6 +8,7 @@ from runtime.data_loss.reports import DatabaseLoss, Losses
 from runtime.inbox.entries import LostAccepts
 
 SHOWN: Final = 20
+FETCH: Final = "run `paidup reconcile --apply --reason WHY`"
 CLOSE: Final = "then run `paidup doctor --restored`"
 
 
@@ -22,7 +23,8 @@ def describe_database(loss: DatabaseLoss) -> str:
     if not (loss.complete or loss.closed):
         since = format_time(loss.kept_until) if loss.kept_until else "the beginning"
         says += (
-            f"; older ones may be lost: send all events since {since} again from Stripe, {CLOSE}"
+            f"; older ones may be lost: {FETCH}, or send all events since {since} again from"
+            f" Stripe, {CLOSE}"
         )
     return says
 
@@ -31,7 +33,7 @@ def describe_accepts(loss: LostAccepts) -> str:
     """Return a sentence about accepted events that Redis lost."""
     numbers = f"{loss.first} to {loss.last}" if loss.first else f"up to {loss.last}"
     says = f"Redis went back in time, noticed {format_time(loss.noticed_at)}: accepts {numbers}"
-    todo = f"send the events of that time again from Stripe, {CLOSE}"
+    todo = f"{FETCH}, or send the events of that time again from Stripe, {CLOSE}"
     return f"{says} are lost unless they were settled: {todo}"
 
 

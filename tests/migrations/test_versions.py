@@ -1,9 +1,20 @@
 """Migrations are frozen once they are released, and each names the oldest release on its schema."""
 
 import re
+from hashlib import sha256
+from pathlib import Path
 
 from paidup import __version__
 from runtime import schema
+
+VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
+RELEASED = {
+    "0001_first.py": "5d5a6b6ac84f3b41e8fc77d84fa3dc321cbf715dca8dee01beca2e1a59316c20",
+}
+"""The SHA-256 of every released migration, as `sha256sum migrations/versions/*.py` prints it.
+
+A release adds its own. Nothing else changes a line: a change of the schema is a new migration.
+"""
 
 SCRIPTS = list(reversed(list(schema._scripts().walk_revisions())))
 
@@ -18,3 +29,9 @@ def test_no_migration_lets_an_older_release_in_again_or_names_one_that_is_still_
 
     assert named == sorted(named)
     assert named[-1] <= schema._numbers(__version__)
+
+
+def test_a_released_migration_is_as_it_was_released() -> None:
+    files = {path.name: sha256(path.read_bytes()).hexdigest() for path in VERSIONS.glob("0*.py")}
+
+    assert {name: files.get(name) for name in RELEASED} == RELEASED

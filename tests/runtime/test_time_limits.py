@@ -142,6 +142,7 @@ NOT_LIMITS = frozenset(
         ("runtime/http/server.py", "_FOLD_SECONDS"),
         ("runtime/http/server.py", "_LOOK_SECONDS"),
         ("runtime/inbox/scripts.py", "_MILLISECOND"),
+        ("runtime/stripe_api/errors.py", "{seconds:.1f}"),  # how a number is written
         ("workers/supervisor/database_probe.py", "SAY_AGAIN_SECONDS"),
         ("workers/supervisor/main.py", "FOLD_EVERY_SECONDS"),
         ("workers/supervisor/metrics_server.py", "REFUSED_PAUSE_SECONDS"),

@@ -1,4 +1,4 @@
-"""Test what is kept comes back by holder, in turns, until it is released."""
+"""Kept objects come back by holder, in turns, until they are released."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from ops.backfill.held_objects import (
     held,
     hold,
     holder_of,
+    join_holders,
     release,
 )
 from runtime.database.engine import engine_for
@@ -30,9 +31,9 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def kept(holder: str, name: str, payload: str = "{}") -> HeldObject:
+def kept(holder: str, name: str, payload: str = "{}", family: str = "invoice") -> HeldObject:
     observation = ApiObservation(
-        family="invoice",
+        family=family,
         object_id=name,
         asked_at=NOW,
         api_version=None,
@@ -108,3 +109,38 @@ def test_runs_that_ended_hold_nothing(engine: Engine) -> None:
         forget_ended(connection)
 
         assert (count_held(connection, running), count_held(connection, ended)) == (1, 0)
+
+
+def test_what_names_no_customer_is_held_by_that_of_the_payment_it_names(engine: Engine) -> None:
+    shown = [
+        kept("cus_1", "pi_1"),
+        kept("pi_1", "ch_1"),
+        kept("ch_1", "re_1"),
+        kept("pi_2", "pi_2"),
+        kept("pi_2", "re_2"),
+        kept("pi_3", "re_3"),
+    ]
+    with engine.begin() as connection:
+        hold(connection, 1, shown)
+        hold(connection, 2, [kept("cus_9", "pi_3")])
+        join_holders(connection, 1)
+        found = {each.observation.object_id: each.holder for each in held(connection, 1, after="")}
+
+    customers = {"pi_1": "cus_1", "ch_1": "cus_1", "re_1": "cus_1"}
+    assert found == customers | {"pi_2": "pi_2", "re_2": "pi_2", "re_3": "pi_3"}
+
+
+def test_of_a_holder_refunds_come_before_charges_and_charges_before_payments(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_objects, "AT_ONCE", 2)
+    families = {"in_1": "invoice", "pi_1": "payment_intent", "re_1": "refund", "ch_1": "charge"}
+    with engine.begin() as connection:
+        hold(
+            connection, 1, [kept("cus_1", name, family=family) for name, family in families.items()]
+        )
+        first = held(connection, 1, after="")
+        release(connection, 1, first)
+        second = held(connection, 1, after="cus_1")
+
+    assert names(first) + names(second) == ["re_1", "ch_1", "pi_1", "in_1"]

@@ -132,6 +132,17 @@ def started() -> "subprocess.Popen[str]":
     )
 
 
+def test_afterwards_stripe_and_paidup_agree_on_every_object_and_every_day(
+    adopting: Adopting, paidup: Paidup
+) -> None:
+    paidup("backfill", *WHY)
+
+    (run,) = json.loads(paidup("reconcile", "--objects-only", "--json"))["runs"]
+    assert run["agrees"]
+    assert run["days"] == []
+    assert run["sums"][0]["refunded"] > 0
+
+
 def test_access_and_money_are_those_of_a_twin_that_heard_every_webhook(
     adopting: Adopting, twin: Engine, paidup: Paidup
 ) -> None:

@@ -166,6 +166,20 @@ def test_a_row_equal_in_each_compared_column_is_no_difference() -> None:
             DifferenceClass.OTHER_USER,
         ),
         (
+            [
+                with_(CUSTOMER, user_id=UserId("user_2")),
+                *(changed(replace(ACCESS, plan_code=PlanCode(each)), None) for each in "ab"),
+                *(
+                    changed(
+                        None,
+                        replace(ACCESS, plan_code=PlanCode(each), user_id=UserId("user_2")),
+                    )
+                    for each in "ab"
+                ),
+            ],
+            DifferenceClass.OTHER_USER,
+        ),
+        (
             [with_(SUBSCRIPTION, cancel_at_period_end=True), with_(ACCESS, expires_at=LATER)],
             DifferenceClass.STALE_HERE,
         ),
