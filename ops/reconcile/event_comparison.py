@@ -107,8 +107,7 @@ class EventComparison:
         wish = self._course.wish
         if not wish.applies_events:
             return False
-        with self._course.engine.connect() as connection:
-            proof = prove_account(connection, self.api)
+        proof = prove_account(self._course.engine, self.api)
         if proof is Proof.OPEN and wish.scheduled:
             self._course.run.counts["not proven"] = 1
             return False
