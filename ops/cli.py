@@ -20,6 +20,7 @@ from click.shell_completion import CompletionItem
 
 from ops.errors import user_message
 from ops.terminal.command_name import PAIDUP, call_by_name, command_name, with_command_name
+from ops.terminal.output import printable_lines
 from paidup import __version__
 
 COMMANDS: Mapping[str, str] = {
@@ -199,7 +200,7 @@ def _shown_by_click(error: click.ClickException) -> str:
 
 def _report(message: str, code: int, *, as_json: bool, shown: str) -> int:
     """Print an error for people, and for programs that asked for JSON. Return the exit code."""
-    click.echo(with_command_name(shown), err=True)
+    click.echo(printable_lines(with_command_name(shown)), err=True)
     if as_json:
         _print_error(with_command_name(message), code)
     return code

@@ -25,12 +25,32 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_database(settings: Settings, *, application: str) -> Iterator[Engine]:
-    """Yield the engine of a command; ``application`` names it to PostgreSQL."""
+    """Yield the engine of a command; ``application`` names it to PostgreSQL.
+
+    Raises:
+        CommandFailed: the server is unreachable, or has another release's schema.
+    """
+    with _engine(settings, application=application) as engine:
+        _refuse_other_schema(engine)
+        yield engine
+
+
+@contextmanager
+def _engine(settings: Settings, *, application: str) -> Iterator[Engine]:
     engine = make_engine(settings, application_name=f"paidup {application}")
     try:
         yield engine
     finally:
         engine.dispose()
+
+
+def _refuse_other_schema(engine: Engine) -> None:
+    try:
+        trouble = schema.problem(engine)
+    except DBAPIError as error:
+        raise unavailable("PostgreSQL", error) from error
+    if trouble:
+        raise CommandFailed(trouble)
 
 
 @contextmanager
@@ -42,12 +62,7 @@ def read_snapshot(engine: Engine, *, patient: bool = True) -> Iterator[Connectio
     Raises:
         CommandFailed: the server is unreachable, or has another release's schema.
     """
-    try:
-        trouble = schema.problem(engine)
-    except DBAPIError as error:
-        raise unavailable("PostgreSQL", error) from error
-    if trouble:
-        raise CommandFailed(trouble)
+    _refuse_other_schema(engine)
     with engine.connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with reading_at_length(connection) if patient else nullcontext():
@@ -60,7 +75,7 @@ def open_snapshot(
 ) -> Iterator[Connection]:
     """Yield the only read-only connection of a command, as ``read_snapshot`` does."""
     with (
-        open_database(settings, application=application) as engine,
+        _engine(settings, application=application) as engine,
         read_snapshot(engine, patient=patient) as opened,
     ):
         yield opened

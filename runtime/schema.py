@@ -8,6 +8,7 @@ that name. A release meets a schema newer than its own while others are replaced
 back: it goes on if the schema allows it, and touches nothing otherwise.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -23,6 +24,8 @@ from runtime.database.deadline import without_deadline
 from runtime.roles import grant_all
 
 MIGRATION_LOCK = 0x7061_6964_7570  # "paidup"
+
+_NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 NO_SCHEMA: Final = "the database has no Paidup schema; run `paidup migrate`"
 
@@ -133,7 +136,7 @@ def _refusal(
 ) -> OlderCheckoutSchema | NewerReleaseNeeded | None:
     if oldest_release is None:
         return OlderCheckoutSchema(revision)
-    if _numbers(oldest_release) > _numbers(__version__):
+    if not _reaches(__version__, oldest_release):
         return NewerReleaseNeeded(revision, oldest_release)
     return None
 
@@ -146,7 +149,8 @@ def _is_newer(revision: str) -> bool:
 def _oldest_release(connection: Connection) -> str | None:
     if connection.scalar(text("SELECT to_regclass('schema_release')")) is None:
         return None
-    return str(connection.scalar(text("SELECT oldest_release FROM schema_release")))
+    named = connection.scalar(text("SELECT oldest_release FROM schema_release"))
+    return None if named is None else str(named)
 
 
 def _name_oldest_release(connection: Connection) -> None:
@@ -158,9 +162,18 @@ def _name_oldest_release(connection: Connection) -> None:
 
 
 @cache
-def _numbers(release: str) -> tuple[int, ...]:
-    """Return what orders releases: 0.10.0 is newer than 0.9.0."""
-    return tuple(map(int, release.split(".")))
+def _reaches(release: str, oldest: str) -> bool:
+    """Return True if a release is as new as another one: 0.10.0 is newer than 0.9.0.
+
+    A name that this release cannot read is a newer one's. A candidate counts as its release.
+    """
+    return (named := _numbers(oldest)) is not None and (_numbers(release) or ()) >= named
+
+
+def _numbers(release: str) -> tuple[int, ...] | None:
+    """Return the numbers with which a release begins; None if there are none."""
+    found = _NUMBERS.match(release)
+    return tuple(map(int, found[0].split("."))) if found else None
 
 
 @cache

@@ -61,8 +61,7 @@ class AccountRun:
             Interrupted: a person stopped it.
             OtherAccount: the key is not that of the account whose events are here.
         """
-        with self.engine.connect() as connection:
-            prove_account(connection, self._patient_api())
+        prove_account(self.engine, self._patient_api())
         with connections.read_snapshot(self.engine) as connection:
             opened = opened_run(connection, self.account.realm, self._said())
         if opened is not None:

@@ -17,7 +17,15 @@ from ops.errors import CommandFailed
 from ops.terminal.command_name import with_command_name
 from ops.terminal.formats import format_count
 from ops.terminal.operator_options import operator_options
-from ops.terminal.output import Columns, Json, json_option, print_json, print_rows, to_json
+from ops.terminal.output import (
+    Columns,
+    Json,
+    json_option,
+    print_json,
+    print_rows,
+    printable_lines,
+    to_json,
+)
 from ops.terminal.standard_input import open_input
 from ops.up import up_file
 
@@ -151,7 +159,7 @@ def _print(
         )
     else:
         if first:
-            click.echo(first)
+            click.echo(printable_lines(first))
         print_rows(_COLUMNS, findings, style=lambda finding: _STYLES[finding.state])
         counted = f"{format_count(problems, 'problem')}, {format_count(warnings, 'warning')}"
         click.echo(f"\n{counted}")

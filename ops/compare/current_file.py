@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final
 
 from ops.compare.current_rows import WrongRecord, check_columns, read_record
 from ops.compare.sorted_rows import CurrentAccess
+from ops.csv_guard import without_guard
 from ops.errors import CommandFailed
 from ops.terminal.standard_input import STDIN, open_input
 
@@ -75,7 +76,8 @@ def _whole(record: Mapping[str | None, Any]) -> Mapping[str, Any] | str:
         return "it has more fields than the first line has names"
     if None in record.values():
         return "it has fewer fields than the first line has names"
-    return {name: value for name, value in record.items() if name is not None}
+    # As `paidup export` writes them, and others who guard spreadsheets from formulas.
+    return {name: without_guard(value) for name, value in record.items() if name is not None}
 
 
 def _json_records(file: BinaryIO, *, wide: bool) -> Iterator[tuple[int, Mapping[str, Any] | str]]:

@@ -4,6 +4,7 @@
 - wide: user_id and the features. A record for each user; an empty cell is no feature.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -23,12 +24,15 @@ class WrongRecord(ValueError):
 
 
 def check_columns(columns: Collection[str], *, wide: bool) -> None:
-    """Raise ``WrongRecord`` if the columns are not those of the form."""
+    """Raise ``WrongRecord`` if the columns are not those of the form, or one is there twice."""
     needed = (USER,) if wide else LONG
     if missing := [name for name in needed if name not in columns]:
         form = f"{USER} and a column for each feature" if wide else ", ".join(LONG)
         other = "" if wide else "; --wide reads a column for each feature"
         raise WrongRecord(f"has no column {missing[0]!r}: name {form}{other}")
+    counted = Counter([*columns]).items()
+    if twice := [name for name, number in counted if number > 1 and (wide or name in LONG)]:
+        raise WrongRecord(f"has the column {twice[0]!r} twice: name each column once")
     if wide and len(columns) == 1:
         raise WrongRecord(f"has no column but {USER}: name one for each feature")
 

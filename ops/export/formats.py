@@ -1,9 +1,8 @@
 """Turn rows into lines of CSV or of JSON. Pure.
 
 CSV is that of RFC 4180 in UTF-8: a line of names, lines that end with CRLF, quotes where a value
-needs them. Spreadsheets run a cell that begins as a formula does, and user ids and reasons are
-texts that other people wrote: such a text gets an apostrophe before it, and so does one that begins
-with an apostrophe, so that removing one gives every text back. JSON has the exact texts.
+needs them. User ids and reasons are texts that other people wrote, so they are guarded from
+spreadsheets (``ops/csv_guard.py``). JSON has the exact texts.
 """
 
 import csv
@@ -13,14 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from ops.csv_guard import with_guard
 from ops.terminal.output import to_json
 
 ExportRow = Mapping[str, Any]
 Format = Callable[[Sequence[str], Iterable[ExportRow]], Iterator[bytes]]
 """Yields one line for each row; the names of the columns come with the first line."""
-
-GUARDED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
-"""The beginnings that a spreadsheet may take for a formula, and the apostrophe itself."""
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[ExportRow]) -> Iterator[bytes]:
@@ -59,6 +56,6 @@ def _cell(value: object) -> str:
         case datetime():
             return value.isoformat()
         case str():
-            return f"'{value}" if value.startswith(GUARDED) else value
+            return with_guard(value)
         case _:
             return json.dumps(to_json(value), ensure_ascii=False, separators=(",", ":"))

@@ -104,8 +104,11 @@ def next_known(day: date, read: DayRead, before: KnownDay | None, began_at: date
     """Return what is known of a day after a read of all of it that began then, by Stripe's clock.
 
     It is closed if this read and the one before showed the same set, both began after the day had
-    ended, this one at least ``LATE`` after that, and everything is settled here.
+    ended, this one at least ``LATE`` after that, and everything is settled here. A run that goes on
+    after it noted its days notes the same read again, which counts once.
     """
+    if before is not None and before.read_at == began_at:
+        return before
     ended = datetime.combine(day + _ONE_DAY, time.min, UTC)
     same = (
         before is not None

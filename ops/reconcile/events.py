@@ -81,6 +81,8 @@ def compare_undelivered(course: ComparisonRun) -> PartEnded:
         OtherAccount: the key is not that of the account whose events are here.
         RunLost: the run was cancelled, or another process has it.
     """
+    # A run that was killed reads this short list from its beginning again.
+    course.run.counts.clear()
     comparison = EventComparison(course)
     span = Span(oldest=int((course.run.started_at - LOOK_BACK).timestamp()))
     after: str | None = None

@@ -144,8 +144,7 @@ class ObjectComparison:
             OtherAccount: it is not.
         """
         api = self._patient_api()
-        with self._course.engine.connect() as connection:
-            prove_account(connection, api)
+        prove_account(self._course.engine, api)
         self._course.run.requests += api.sent
 
     def read(self) -> None:

@@ -40,9 +40,6 @@ def open_servers(settings: Settings, *, rate: float | None) -> Iterator[Servers]
         connections.open_database(settings, application="reconcile") as engine,
         connections.open_inbox(settings) as inbox,
     ):
-        with connections.read_snapshot(engine):
-            pass  # A server of another release fails here, before Stripe is asked.
-
         def api() -> StripeApi:
             budget = RequestBudget(inbox.client, settings, caller="reconcile", rate=rate)
             return make_api(settings, budget=budget)

@@ -54,9 +54,12 @@ class PatientApi:
         self._api.close()
 
     def _ask_once(self, request: str) -> ApiResponse:
-        # A budget that refuses sends nothing, and raises before this count could matter.
         self.sent += 1
-        return self._api.ask(request, self.account)
+        try:
+            return self._api.ask(request, self.account)
+        except ApiLimited as limited:
+            self.sent -= not limited.sent
+            raise
 
     def fetch(self, targets: FetchPlan) -> tuple[ApiObservation, ...]:
         """Return what Stripe shows of each object by itself, with all pages of its lists.

@@ -9,9 +9,10 @@ from billing.fetching.record import ApiResponse
 from billing.json_fields import Raw, integer_in
 from ops.stripe_runs.lists import StripeList
 from runtime.json_text import write_json
+from runtime.stripe_api.errors import ApiAway
 
 
-class UnreadablePage(Exception):
+class UnreadablePage(ApiAway):
     """An answer that is no page of a list; the message says what is wrong with it."""
 
 

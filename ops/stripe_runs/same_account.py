@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from billing.ids import Realm
 from models.tables import StripeEvent
@@ -43,14 +43,15 @@ class OtherAccount(CommandFailed):
         )
 
 
-def prove_account(connection: Connection, api: PatientApi) -> Proof:
-    """Return what is known of the account in which ``api`` asks.
+def prove_account(engine: Engine, api: PatientApi) -> Proof:
+    """Return what is known of the account in which ``api`` asks; no transaction is open meanwhile.
 
     Raises:
         ApiFailure: Stripe does not answer.
         OtherAccount: it is not the account whose events are here.
     """
-    event_id = _newest_settled(connection, api.account.realm)
+    with engine.connect() as connection:
+        event_id = _newest_settled(connection, api.account.realm)
     if event_id is None:
         return Proof.OPEN
     try:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 
 from ops.stripe_runs.asking import PatientApi
 from ops.stripe_runs.lists import EVERYTHING, Span, StripeList, page_request
-from ops.stripe_runs.pages import ListPage, UnreadablePage, read_page
+from ops.stripe_runs.pages import ListPage, read_page
 from ops.stripe_runs.parts import Key, OpenParts, settled_at
 from ops.stripe_runs.ranges import ListPart
 from ops.stripe_runs.runs import OpenRun
@@ -238,7 +238,7 @@ class Walk:
         while not part.done:
             try:
                 page = self._ask_page(api, part)
-            except (ApiAway, UnreadablePage) as error:
+            except ApiAway as error:
                 self.unread.append(UnreadRange(list=part.list, span=part.span, reason=str(error)))
                 self._parts.fail(key)
                 return
@@ -257,6 +257,8 @@ class Walk:
         except ApiRefused:
             if part.cursor is None:
                 raise
+            return None
+        if response.gone and part.cursor is not None:
             return None
         if response.gone:
             raise ApiRefused(f"404 for {wanted.path}: Stripe knows no such list")

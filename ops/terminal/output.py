@@ -83,6 +83,11 @@ def printable(value: object) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return text of several lines with all other control characters escaped."""
+    return "\n".join(printable(line) if line else "" for line in text.split("\n"))
+
+
 def print_list(
     name: str,
     rows: Sequence[T],
@@ -223,7 +228,7 @@ def print_text(text: str, *, style: str = "", indent: int = 0, wrap: bool = True
     from ops.terminal import layout  # noqa: PLC0415
 
     screen = console()
-    lines = [printable(line) if line else "" for line in text.split("\n")]
+    lines = printable_lines(text).split("\n")
     if wrap and screen.is_terminal:
         lines = [
             part for line in lines for part in layout.wrap_words(line, screen.width, indent=indent)

@@ -116,14 +116,14 @@ class RequestBudget:
         """Wait, and return True if the request may be sent then, False to book again."""
         state, seconds, limit = self._book(shared, account, request, reads=reads)
         if state == _LIMITED:
-            raise ApiLimited(seconds, limit)
+            raise ApiLimited(seconds, limit, sent=False)
         if self._caller not in BULK and seconds > BUDGET_WAIT_SECONDS:
             raise RateReached(seconds)
         if seconds > 0:
             self._pause(seconds)
             # Stripe may have answered 429 to somebody meanwhile.
             if (pause := shared.requests.pause(account.realm)) is not None:
-                raise ApiLimited(pause.seconds, pause.limit)
+                raise ApiLimited(pause.seconds, pause.limit, sent=False)
         return state == _GO
 
     def _book(
@@ -132,7 +132,7 @@ class RequestBudget:
         limit = LIMITS[account.livemode]
         state, milliseconds, reason = shared.scripts.run(
             "budget_take",
-            *(account.realm, endpoint_of(request), "bulk" if self._caller in BULK else "prompt"),
+            *(account.realm, endpoint_of(request), self._caller if self._caller in BULK else ""),
             rate_by_default(self._settings, livemode=account.livemode),
             *(min(self._rate or 0.0, limit), ENDPOINT_LIMIT, "read" if reads else "write"),
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from math import isnan
 from typing import Any, Final, Literal, TypeVar
 
 import stripe
@@ -35,6 +36,8 @@ from runtime.time_limits import (
     API_CONNECT_SECONDS,
     API_LIMITED_SECONDS,
     API_SILENCE_SECONDS,
+    MAX_FETCH_REST,
+    MIN_LIMITED_REST,
 )
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -127,7 +130,7 @@ class StripeApi:
             whole = f"no complete answer within {self._whole_seconds:g} s"
             raise ApiAway(whole) from error
         except Exception as error:  # the library fails in other ways on a malformed answer
-            raise ApiAway(f"{type(error).__name__}: {error}") from error
+            raise ApiAway(without_keys(f"{type(error).__name__}: {error}")) from error
         return _answer(sent, _OK, headers, body)
 
     def _request(
@@ -276,10 +279,14 @@ def _moment(date: str) -> datetime:
 
 
 def _rest(headers: Mapping[str, str]) -> float:
+    """Return the seconds to pause after a 429, within bounds: even 0 or a day is obeyed by them."""
     try:
-        return max(float(_get(headers, "Retry-After") or API_LIMITED_SECONDS), 0.0)
+        named = float(_get(headers, "Retry-After") or API_LIMITED_SECONDS)
     except ValueError:
-        return API_LIMITED_SECONDS
+        named = API_LIMITED_SECONDS
+    if isnan(named):
+        named = API_LIMITED_SECONDS
+    return min(max(named, MIN_LIMITED_REST.total_seconds()), MAX_FETCH_REST.total_seconds())
 
 
 def _get(headers: Mapping[str, str], name: str) -> str | None:

@@ -27,11 +27,13 @@ class ApiLimited(ApiFailure):
     """Stripe answers 429: Paidup, or the whole account, asks too often.
 
     ``limit`` is the one that was reached, in Stripe's words (``Stripe-Rate-Limited-Reason``).
+    ``sent`` is False if nothing was sent, because an earlier 429 still pauses us.
     """
 
-    def __init__(self, seconds: float, limit: str = "") -> None:
+    def __init__(self, seconds: float, limit: str = "", *, sent: bool = True) -> None:
         self.seconds = seconds
         self.limit = limit
+        self.sent = sent
         which = f", {limit}" if limit else ""
         super().__init__(f"Stripe's API limits requests (429{which}): no request for {seconds:g} s")
 
@@ -42,6 +44,7 @@ class RateReached(ApiLimited):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.limit = ""
+        self.sent = False
         ApiFailure.__init__(
             self,
             f"Paidup asks Stripe's API no more often than it may: no request for {seconds:.1f} s;"

@@ -101,6 +101,18 @@ def test_no_is_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "paidup: it did not work; try again\n"
 
 
+def test_an_error_writes_out_what_would_steer_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**_: object) -> None:
+        raise CommandFailed("two lines:\n  usr_\x1b[2J")
+
+    monkeypatch.setattr(cli.group, "main", refused)
+
+    assert cli.run([]) == 1
+    assert capsys.readouterr().err == "paidup: two lines:\n  usr_\\x1b[2J\n"
+
+
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [*PAIDUP, "plans", "check", "--json", PLANS],

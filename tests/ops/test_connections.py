@@ -53,6 +53,18 @@ def test_a_database_without_our_schema_says_what_to_do(books: SeededDatabase) ->
 
 
 @servers
+def test_no_command_writes_into_a_schema_that_needs_a_newer_release(books: SeededDatabase) -> None:
+    with books.engine.begin() as connection:
+        connection.execute(text("UPDATE schema_release SET oldest_release = '9.0.0'"))
+
+    with (
+        pytest.raises(CommandFailed, match="needs Paidup 9.0.0 or newer"),
+        open_database(settings(DATABASE_URL=books.url), application="tests"),
+    ):
+        pass
+
+
+@servers
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
     url = f"postgresql://u:secret@127.0.0.1:{free_port()}/x"
     engine = engine_for(url, application_name="tests")

@@ -37,7 +37,14 @@ def of_release(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.usefixtures("of_release")
 @pytest.mark.parametrize(
     ("revision", "oldest_release"),
-    [(head(), "0.1.0"), (head(), "0.9.0"), ("9999", "0.1.0"), ("9999", "0.9.0"), ("9999", "0.8.9")],
+    [
+        (head(), "0.1.0"),
+        (head(), "0.9.0"),
+        ("9999", "0.1.0"),
+        ("9999", "0.9.0"),
+        ("9999", "0.8.9"),
+        ("9999", "0.9.0rc1"),
+    ],
 )
 def test_a_schema_that_names_this_release_or_an_older_one_fits(
     revision: str, oldest_release: str
@@ -46,7 +53,7 @@ def test_a_schema_that_names_this_release_or_an_older_one_fits(
 
 
 @pytest.mark.usefixtures("of_release")
-@pytest.mark.parametrize("oldest_release", ["0.9.1", "0.10.0", "1.0.0"])
+@pytest.mark.parametrize("oldest_release", ["0.9.1", "0.10.0", "1.0.0", "0.10.0rc1", "spring"])
 @pytest.mark.parametrize("revision", [head(), "9999"])
 def test_a_schema_that_names_a_newer_release_says_which_one_to_start(
     revision: str, oldest_release: str

@@ -18,6 +18,11 @@ from runtime.stripe_api.errors import ApiFailure
 
 TARGET: Final = "stripe_endpoint"
 REQUESTED: Final = "stripe_endpoint.change_requested"
+_PAGE: Final = "https://dashboard.stripe.com/webhooks"
+_MADE: Final = (
+    ". If it finds the endpoint, it was created all the same: take its signing secret from its page"
+    f" at {_PAGE}"
+)
 CHANGED: Final = "stripe_endpoint.changed"
 
 
@@ -46,7 +51,8 @@ class FixRun:
             except (ApiFailure, OSError) as error:
                 self._audited(change.endpoint).record(CHANGED, "failed", {"change": change.says})
                 said = f"could not {change.says}: {error}"
-                raise CommandFailed(f"{said}; run `paidup doctor --stripe` again") from error
+                again = f"run `paidup doctor --stripe` again{_MADE if change.creates else ''}"
+                raise CommandFailed(f"{said}; {again}") from error
             self._audited(endpoint).record(CHANGED, "done", {"change": change.says})
 
     def _send(self, change: EndpointChange) -> str:
@@ -80,6 +86,6 @@ def _secret_in(body: Mapping[str, Any]) -> str:
     if not isinstance(secret, str) or not secret:
         raise CommandFailed(
             "Stripe created the endpoint and showed no secret: take it from the endpoint's page at"
-            " https://dashboard.stripe.com/webhooks"
+            f" {_PAGE}"
         )
     return secret

@@ -5,7 +5,12 @@ from typing import Final
 
 from billing.readers.registry import HANDLED_TYPES, REQUIRED_TYPES
 from ops.doctor.findings import Finding, ok, problem, warning
-from ops.doctor.stripe.destinations import EVERY_TYPE, EventDestination
+from ops.doctor.stripe.destinations import (
+    EVERY_TYPE,
+    EventDestination,
+    place_of,
+    without_credentials,
+)
 from ops.doctor.stripe.seen import ExpectedDelivery, SeenAtStripe
 from ops.terminal.formats import format_count
 
@@ -72,6 +77,11 @@ def _registered(
     if not any(each.enabled for each in ours):
         says = f"{named} is disabled, so Stripe sends no event"
         return problem(ENDPOINT, f"{says}: enable it by {FIX}, then run `paidup reconcile`")
+    if seen.is_ambiguous(expected):
+        says = f"{named} have the path {expected.path} at different places, and one of them is ours"
+        return warning(
+            ENDPOINT, f"{says}: set PAIDUP_PUBLIC_URL to say which; --fix changes none until then"
+        )
     if expected.url is None:
         says = f"{named} is taken for ours because of its path"
         return warning(ENDPOINT, f"{says}: set PAIDUP_PUBLIC_URL to be sure")
@@ -80,7 +90,7 @@ def _registered(
 
 
 def _others(seen: SeenAtStripe) -> str:
-    urls = [each.url for each in seen.destinations or () if each.url]
+    urls = [without_credentials(each.url) for each in seen.destinations or () if each.url]
     if not urls:
         return ", and there is no other endpoint"
     more = f" and {len(urls) - _SHOWN} more" if len(urls) > _SHOWN else ""
@@ -135,8 +145,10 @@ def _bare(endpoint: EventDestination) -> frozenset[str]:
 
 
 def _check_copies(enabled: list[EventDestination]) -> Iterator[Finding]:
-    for connected in (False, True):
-        alike = [each for each in enabled if each.connected is connected]
+    places: dict[object, list[EventDestination]] = {}
+    for each in enabled:
+        places.setdefault((place_of(each.url or ""), each.connected), []).append(each)
+    for alike in places.values():
         if len(alike) > 1:
             named = ", ".join(each.id for each in alike)
             thin = any(each.thin for each in alike) and not all(each.thin for each in alike)

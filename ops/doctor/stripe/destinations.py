@@ -6,7 +6,7 @@ The second API lists the webhook endpoints of both, those of the first one under
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 EVERY_TYPE: Final = "*"
 _ACCOUNTS: Final = "@accounts"
@@ -82,16 +82,23 @@ def merge_destinations(
 
 def same_url(one: str | None, other: str | None) -> bool:
     """Return True if two URLs lead to one place: case and a slash at the end may differ."""
-    return one is not None and other is not None and _place(one) == _place(other)
+    return one is not None and other is not None and place_of(one) == place_of(other)
 
 
 def path_of(url: str | None) -> str:
     """Return the path of a URL without the slash at its end."""
-    return urlsplit(url or "").path.rstrip("/")
+    return _split(url or "").path.rstrip("/")
 
 
-def _place(url: str) -> tuple[str, str | None, int | None, str, str]:
-    parts = urlsplit(url.strip())
+def without_credentials(url: str) -> str:
+    """Return a URL without what may be a secret in it: its user, password and query."""
+    parts = _split(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def place_of(url: str) -> tuple[str, str | None, int | None, str, str]:
+    """Return what is the same in all URLs that lead to one place."""
+    parts = _split(url)
     try:
         port = parts.port
     except ValueError:
@@ -103,6 +110,14 @@ def _place(url: str) -> tuple[str, str | None, int | None, str, str]:
         parts.path.rstrip("/"),
         parts.query,
     )
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; of a text that is none, all of it is the path."""
+    try:
+        return urlsplit(url.strip())
+    except ValueError:
+        return SplitResult(scheme="", netloc="", path=url, query="", fragment="")
 
 
 def _types(raw: Mapping[str, Any]) -> frozenset[str]:

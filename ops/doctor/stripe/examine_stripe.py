@@ -63,6 +63,7 @@ class StripeExamination:
 
     def findings(self) -> Iterator[Finding]:
         """Yield the findings of every check; a failure of Stripe's is a finding."""
+        self.seen = None
         yield from check_key(self._settings)
         try:
             yield check_clock(_CLOCK, self._reader.now)

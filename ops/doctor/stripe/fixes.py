@@ -35,9 +35,10 @@ def plan_fixes(seen: SeenAtStripe, expected: ExpectedDelivery) -> tuple[Endpoint
     """Return the changes; none if all is well, or if the key may not read the endpoints.
 
     An endpoint that only the second API lists is left to its page at Stripe. One of the other mode
-    cannot be changed with this key.
+    cannot be changed with this key. Which one is ours must be known: another one of the same path
+    may be that of another deployment.
     """
-    if seen.destinations is None:
+    if seen.destinations is None or seen.is_ambiguous(expected):
         return ()
     ours = [each for each in seen.ours(expected) if expected.counts(each)]
     if not ours:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ops.doctor.stripe.destinations import EventDestination, path_of, same_url
+from ops.doctor.stripe.destinations import EventDestination, path_of, place_of, same_url
 from runtime.settings import Livemode
 
 
@@ -59,3 +59,8 @@ class SeenAtStripe:
             return tuple(each for each in found if same_url(each.url, expected.url))
         path = expected.path.rstrip("/")
         return tuple(each for each in found if each.url and path_of(each.url) == path)
+
+    def is_ambiguous(self, expected: ExpectedDelivery) -> bool:
+        """Return True if only the path says which is ours, and several places have it."""
+        ours = [each for each in self.ours(expected) if expected.counts(each)]
+        return expected.url is None and len({place_of(each.url or "") for each in ours}) > 1

@@ -1,10 +1,12 @@
 --!use names budget
--- ARGV: prefix, account, endpoint, 'bulk' or 'prompt', rate, a run's own rate or 0, most requests a
--- second to one endpoint, 'read' or 'write'.
+-- ARGV: prefix, account, endpoint, a caller that sends many or '', rate, a run's own rate or 0, most
+-- requests a second to one endpoint, 'read' or 'write'.
 -- Returns the state (0: send after the wait, 1: ask again after it, 2: Stripe limits us), ms to wait,
 -- and Stripe's reason.
 write_even_when_full()
-local endpoint, bulk = 'at:' .. ARGV[3], ARGV[4] == 'bulk'
+local endpoint, bulk = 'at:' .. ARGV[3], ARGV[4] ~= ''
+-- By caller, so that a slow backfill slows no reconciliation.
+local turn = 'bulk:' .. ARGV[4]
 local own = tonumber(ARGV[6])
 
 if paused_ms() > 0 then
@@ -27,7 +29,7 @@ end
 
 local function bulk_wait()
   local free = math.max(time_in('next', most), time_in(endpoint, most + endpoint_gap))
-  return math.max(math.max(free, time_in('bulk', most + own_gap)) - now, 0)
+  return math.max(math.max(free, time_in(turn, most + own_gap)) - now, 0)
 end
 
 local wait = bulk and bulk_wait() or prompt_wait()
@@ -42,7 +44,7 @@ end
 note_time('next', math.max(time_in('next', most), now) + gap)
 note_time(endpoint, math.max(time_in(endpoint, most + endpoint_gap), now + wait) + endpoint_gap)
 if bulk then
-  note_time('bulk', now + wait + own_gap)
+  note_time(turn, now + wait + own_gap)
 end
 if ARGV[8] == 'read' then
   local day = math.floor(NOW / DAY_LENGTH)

@@ -20,6 +20,14 @@ def test_csv_has_one_feature_a_line_and_other_columns_are_skipped(tmp_path: Path
     assert read(tmp_path, content) == [(2, "usr_1", "pro", "t"), (3, "2", "seats", "5")]
 
 
+def test_an_apostrophe_that_guards_a_cell_from_a_spreadsheet_is_no_part_of_it(
+    tmp_path: Path,
+) -> None:
+    content = "user_id,feature,value\n'+49301234,pro,t\n''s,pro,t\n'tis,pro,t\n"
+
+    assert [user for _, user, _, _ in read(tmp_path, content)] == ["+49301234", "'s", "'tis"]
+
+
 def test_a_wide_file_has_a_column_for_each_feature_and_an_empty_cell_is_none(
     tmp_path: Path,
 ) -> None:
@@ -46,6 +54,7 @@ def test_json_lines_keep_the_types_of_their_values(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("user_id,feature\nusr_1,pro\n", "it has no column 'value': name user_id, feature, value"),
+        ("user_id,feature,value,value\nusr_1,pro,t,f\n", "it has the column 'value' twice"),
         ("usr_1,pro,t\n", "it has no column 'user_id'"),
         ("", "it has no column 'user_id'"),
         ("user_id,feature,value\n,pro,t\n", "line 2: user_id is empty"),

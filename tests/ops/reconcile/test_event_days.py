@@ -120,6 +120,12 @@ def test_a_day_is_closed_by_the_second_read_of_the_same_set() -> None:
     assert (second_time.reads, second_time.closed_at) == (2, ENDED + LATE + timedelta(hours=1))
 
 
+def test_a_run_that_goes_on_after_it_noted_a_day_read_it_once() -> None:
+    once = next_known(DAY, READ, None, ENDED + LATE)
+
+    assert next_known(DAY, READ, once, ENDED + LATE) == once
+
+
 @pytest.mark.parametrize(
     ("read", "before", "began_at"),
     [

@@ -3,14 +3,17 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 
 from billing.envelope import Envelope, parse
+from billing.fetching.record import ApiResponse
 from ops.reconcile.event_comparison import NOT_PROVEN
 from ops.reconcile.events import MORE
 from ops.reconcile.run import ComparisonFailed
 from ops.samples.scenario import Event
+from ops.stripe_runs.asking import PatientApi
 from ops.terminal.interrupt import Interrupted
 from runtime.reconciling import ComparedPart
 from runtime.stripe_api.accounts import ApiAccount
@@ -18,6 +21,11 @@ from tests.ops.ops_env import yesterday
 from tests.ops.reconcile.stripe_side import BothSides, ids
 
 pytestmark = pytest.mark.servers
+
+_IDLE = (
+    "SELECT query FROM pg_stat_activity"
+    " WHERE datname = current_database() AND state = 'idle in transaction'"
+)
 
 
 @pytest.fixture
@@ -148,6 +156,35 @@ def test_only_undelivered_events_are_asked_for_by_one_request(
     assert "delivery_success=false" in sides.api.paths()[0]
 
 
+def test_a_check_of_undelivered_events_that_goes_on_counts_each_once(
+    sides: BothSides, purchase: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.floor.take_in(*purchase)
+    sides.api.account.undelivered |= ids(purchase)
+    parts = (ComparedPart.UNDELIVERED,)
+    with monkeypatch.context() as patched:
+        patched.setattr("ops.reconcile.run._end", interrupted)
+        with pytest.raises(Interrupted):
+            sides.reconcile(parts=parts)
+
+    _, statement = sides.reconcile(parts=parts)
+
+    assert statement.document()["events"] == len(purchase)
+
+
+def interrupted(*_: object) -> NoReturn:
+    raise Interrupted
+
+
+def test_an_answer_that_is_no_list_leaves_the_run_to_go_on(sides: BothSides) -> None:
+    sides.api.body = b'{"object": "list"}'
+
+    with pytest.raises(ComparisonFailed, match="answers no list; run the same command again"):
+        sides.reconcile(parts=(ComparedPart.UNDELIVERED,))
+
+    assert sides.floor.scalars("SELECT owner FROM stripe_runs") == [None]
+
+
 def test_the_check_of_undelivered_events_reads_only_some_pages(
     sides: BothSides, purchase: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +223,26 @@ def test_the_schedule_puts_in_what_is_missing_of_an_account_that_is_ours(
     sides.reconcile(apply=True, scheduled=True)
 
     assert set(sides.settled()) == ids(purchase)
+
+
+def test_no_transaction_is_open_while_stripe_is_asked_whose_the_key_is(
+    sides: BothSides, purchase: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stripe may pause us for longer than PostgreSQL lets a transaction idle."""
+    sides.floor.take_in(purchase[0])
+    opened: list[object] = []
+    ask = PatientApi.ask
+
+    def watched(api: PatientApi, request: str) -> ApiResponse:
+        opened.extend(sides.floor.scalars(_IDLE))
+        return ask(api, request)
+
+    monkeypatch.setattr(PatientApi, "ask", watched)
+
+    sides.reconcile(apply=True)
+
+    assert set(sides.settled()) == ids(purchase)
+    assert opened == []
 
 
 def test_nothing_of_another_account_is_put_in(sides: BothSides, purchase: list[Event]) -> None:

@@ -46,6 +46,14 @@ def test_a_pause_of_stripes_is_obeyed_however_often_it_comes() -> None:
     assert api.sent == 21
 
 
+def test_a_request_that_was_held_back_is_none() -> None:
+    api, pauses = patient(ApiLimited(7.0), ApiLimited(6.0, sent=False), (NOW, {}))
+
+    api.ask(CUSTOMER)
+
+    assert (api.sent, pauses) == (2, [7.0, 6.0])
+
+
 def test_an_outage_is_met_with_longer_and_longer_pauses() -> None:
     api, pauses = patient(*[ApiAway("500")] * 4, (NOW, {}))
 

@@ -4,13 +4,14 @@ import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from billing.fetching.record import ApiResponse
+from billing.fetching.record import ApiResponse, read_response
 from models.tables import StripeRun, StripeRunRange
 from ops.stripe_runs.lists import CUSTOMERS, EVENTS, FEATURES, Span
 from ops.stripe_runs.runs import RunLost, cancel
@@ -128,6 +129,16 @@ def test_an_empty_list_is_done(engine: Engine) -> None:
     assert all(done for _, _, done in stored_ranges(engine))
 
 
+class MissingAsNotFound(ListedEvents):
+    """Answers 404 where Stripe's other lists answer 400: after an object that is gone."""
+
+    def ask(self, request: str, account: ApiAccount) -> ApiResponse:
+        try:
+            return super().ask(request, account)
+        except ApiRefused:
+            return read_response(request, 404, datetime.fromtimestamp(self.now, UTC), "{}")
+
+
 class TestAWalkThatGoesOn:
     def test_asks_for_no_page_that_was_stored(self, engine: Engine) -> None:
         listed = ListedEvents(even(2_000))
@@ -168,9 +179,12 @@ class TestAWalkThatGoesOn:
 
         assert run.requests == len(listed.asked)
 
-    def test_reads_on_after_an_object_that_stripe_no_longer_knows(self, engine: Engine) -> None:
+    @pytest.mark.parametrize("kind", [ListedEvents, MissingAsNotFound])
+    def test_reads_on_after_an_object_that_stripe_no_longer_knows(
+        self, kind: type[ListedEvents], engine: Engine
+    ) -> None:
         """Read the objects of that second once more; the ledger finds them unchanged."""
-        listed = ListedEvents(even(1_000))
+        listed = kind(even(1_000))
         run = run_of(engine)
         with closing(stored_ids(engine, walk_of(engine, listed, run, readers=1), most=2)) as some:
             before = list(some)

@@ -150,7 +150,7 @@ class TestAfterA429:
             budget(client, caller).take(OWN, EVENTS)
 
         assert 20 < caught.value.seconds <= 30
-        assert caught.value.limit == "global-rate"
+        assert (caught.value.limit, caught.value.sent) == ("global-rate", False)
         budget(client, caller).take(OTHER, EVENTS)
 
     def test_a_turn_that_was_booked_before_is_lost(self, client: redis.Redis) -> None:
@@ -228,8 +228,17 @@ class TestARunsOwnRate:
         at = redis_ms(client)
         budget(client, "backfill", own=0.05).take(OWN, EVENTS)
 
-        assert booked(client, "bulk") - at == pytest.approx(2 * GAP, abs=GAP / 2)
+        assert booked(client, "bulk:backfill") - at == pytest.approx(2 * GAP, abs=GAP / 2)
         assert booked(client) - at == pytest.approx(GAP, abs=GAP / 2)
+
+    def test_below_the_default_slows_no_other_run(self, client: redis.Redis) -> None:
+        budget(client, "backfill", own=SLOW / 100).take(OWN, EVENTS)
+
+        with pytest.raises(WouldWait) as waits:
+            budget(client, "reconcile").take(OWN, EVENTS)
+
+        assert waits.value.args[0] <= 1 / SLOW
+        assert booked(client, "bulk:reconcile") < booked(client, "bulk:backfill")
 
     def test_is_never_above_stripes_limit(self, client: redis.Redis) -> None:
         budget(client, "backfill", own=1_000).take(OWN, EVENTS)

@@ -227,9 +227,20 @@ class TestAFailedRequest:
         assert len(fake.asked) == 1  # nothing is repeated behind our back
 
     @pytest.mark.parametrize(
-        ("header", "seconds"), [("7", 7.0), (None, 10.0), ("soon", 10.0), ("-3", 0.0)]
+        ("header", "seconds"),
+        [
+            ("7", 7.0),
+            (None, 10.0),
+            ("Mon, 30 Nov 2026 09:00:00 GMT", 10.0),
+            ("nan", 10.0),
+            ("-3", 1.0),
+            ("0", 1.0),
+            ("86400", 300.0),
+            ("1e300", 300.0),
+            ("inf", 300.0),
+        ],
     )
-    def test_by_a_rate_limit_says_how_long_to_pause(
+    def test_by_a_rate_limit_says_how_long_to_pause_within_bounds(
         self, fake: FakeApi, header: str | None, seconds: float
     ) -> None:
         fake.fails(429, header)

@@ -32,10 +32,10 @@ def test_an_endpoint_that_is_right_has_no_trouble() -> None:
 
 
 def test_without_an_endpoint_of_ours_the_others_are_named() -> None:
-    state, says = said(destination(url="https://example.com/hook"))[ENDPOINT]
+    state, says = said(destination(url="https://ada:pw@example.com/hook?token=5f"))[ENDPOINT]
 
     assert state is State.PROBLEM
-    assert "there are https://example.com/hook" in says
+    assert "there are https://example.com/hook:" in says
     assert "`paidup doctor --stripe --fix --secret-file FILE --reason WHY`" in says
     assert "there is no other endpoint" in said()[ENDPOINT][1]
 
@@ -123,6 +123,17 @@ def test_two_endpoints_with_one_url_deliver_each_event_twice() -> None:
     thin = said(destination(), destination("ed_1", thin=True, editable=False))[COPIES]
     assert "once whole and once thin" in thin[1]
     assert COPIES not in said(destination(), destination("we_2", connected=True))
+
+
+def test_endpoints_of_two_places_are_no_copies_and_only_the_url_tells_which_is_ours() -> None:
+    staging = destination("we_2", url="https://staging.example.com/webhooks/stripe")
+
+    found = said(destination(), staging, url=None)
+
+    assert COPIES not in found
+    state, says = found[ENDPOINT]
+    assert (state, "set PAIDUP_PUBLIC_URL to say which" in says) == (State.WARNING, True)
+    assert said(destination(), staging)[ENDPOINT][0] is State.OK
 
 
 def test_events_of_connected_accounts_need_an_endpoint_that_gets_them() -> None:

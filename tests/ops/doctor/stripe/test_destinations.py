@@ -2,9 +2,11 @@ import pytest
 
 from ops.doctor.stripe.destinations import (
     merge_destinations,
+    path_of,
     read_destination,
     read_endpoint,
     same_url,
+    without_credentials,
 )
 from tests.ops.doctor.stripe.fake_endpoints import ALL_TYPES, URL, destination, endpoint
 
@@ -64,7 +66,19 @@ def test_one_place_has_several_urls(other: str) -> None:
         "https://hooks.example.com/webhooks/stripe?a=b",
         "https://hooks.example.com:8443/webhooks/stripe",
         "https://hooks.example.com:99999/webhooks",
+        "https://[hooks.example.com/webhooks/stripe",
     ],
 )
 def test_another_place_has_another_url(other: str | None) -> None:
     assert not same_url(URL, other)
+
+
+def test_a_url_is_shown_without_what_may_be_a_secret_in_it() -> None:
+    url = "https://ada:pass@hooks.example.com:8443/stripe?token=5f3a#there"
+
+    assert without_credentials(url) == "https://hooks.example.com:8443/stripe"
+    assert without_credentials("https://[odd") == "https://[odd"
+
+
+def test_a_text_that_is_no_url_is_no_path_of_ours() -> None:
+    assert path_of("https://[odd/webhooks/stripe") != "/webhooks/stripe"

@@ -82,3 +82,11 @@ def test_what_the_key_cannot_change_is_left_alone() -> None:
     assert planned(destination(editable=False, types=frozenset())) == ()
     (other_mode,) = planned(destination(livemode=True))
     assert other_mode.creates
+
+
+def test_an_endpoint_that_may_be_another_deployment_s_is_left_alone() -> None:
+    wrong = destination(types=frozenset({"*"}))
+    staging = destination("we_2", url="https://staging.example.com/webhooks/stripe")
+
+    assert planned(wrong, staging, url=None) == ()
+    assert [each.endpoint for each in planned(wrong, staging)] == ["we_1"]

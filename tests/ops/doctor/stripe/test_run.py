@@ -2,15 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from billing.fetching.record import ApiResponse
 from ops.doctor.stripe import run
 from runtime.inbox.signatures import SignatureRecord
+from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.errors import ApiAway
 from runtime.telemetry import secret_fingerprint
 from tests.ops.conftest import Paidup
@@ -115,6 +117,24 @@ def test_a_wrong_endpoint_is_mended_and_then_found_to_be_right(
     assert [target for _, target, _ in shop.audited("stripe_endpoint.changed")] == ["we_1", "we_1"]
 
 
+def test_what_was_seen_before_a_change_is_not_said_after_it(
+    stripe: FakeEndpoints, paidup: Paidup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripe.endpoints = [endpoint(enabled_events=["*"])]
+    send = stripe.send
+
+    def and_then_away(path: str, form: Mapping[str, Any], account: ApiAccount) -> ApiResponse:
+        answer = send(path, form, account)
+        stripe.failing = ApiAway("500: as asked")
+        return answer
+
+    monkeypatch.setattr(stripe, "send", and_then_away)
+
+    said = paidup("doctor", "--stripe", "--fix", "--yes", *WHY, "--json", code=1)
+
+    assert states(json.loads(said)).keys() == {"STRIPE_API_KEY", "use of secrets", "read requests"}
+
+
 def test_a_change_that_stripe_refuses_is_audited_as_failed_and_leaves_no_file(
     stripe: FakeEndpoints, paidup: Paidup, shop: OpsEnv, tmp_path: Path
 ) -> None:
@@ -123,6 +143,7 @@ def test_a_change_that_stripe_refuses_is_audited_as_failed_and_leaves_no_file(
     paidup(*("doctor", "--stripe", "--fix", "--yes", "--secret-file", str(secret)), *WHY, code=1)
 
     assert "could not create an endpoint" in paidup.err
+    assert "it was created all the same: take its signing secret" in paidup.err
     assert not secret.exists()
     failed = shop.scalars("SELECT outcome FROM audit_logs WHERE action = 'stripe_endpoint.changed'")
     assert failed == ["failed"]
