@@ -40,6 +40,7 @@ def open_servers(settings: Settings, *, rate: float | None) -> Iterator[Servers]
         connections.open_database(settings, application="reconcile") as engine,
         connections.open_inbox(settings) as inbox,
     ):
+
         def api() -> StripeApi:
             budget = RequestBudget(inbox.client, settings, caller="reconcile", rate=rate)
             return make_api(settings, budget=budget)

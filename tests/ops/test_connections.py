@@ -58,7 +58,7 @@ def test_no_command_writes_into_a_schema_that_needs_a_newer_release(books: Seede
         connection.execute(text("UPDATE schema_release SET oldest_release = '9.0.0'"))
 
     with (
-        pytest.raises(CommandFailed, match="needs Paidup 9.0.0 or newer"),
+        pytest.raises(CommandFailed, match=r"needs Paidup 9\.0\.0 or newer"),
         open_database(settings(DATABASE_URL=books.url), application="tests"),
     ):
         pass
