@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -21,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.bulk import LEASED_STATES
 from models.tables import BulkPlan
 from runtime.failures.classify import classify
-from runtime.parent_watch import with_parent
 from runtime.time_limits import BULK_AGAIN_SECONDS, BULK_LEASE_SECONDS
+from workers.supervisor.command_process import end_command, start_command
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +29,6 @@ JOB_COMMAND: Final = (sys.executable, "-m", "paidup", "jobs", "run", "--go-on")
 """Only people start a plan: until the process has begun, a preview may be over or stopped."""
 
 MAX_JOBS: Final = 2
-_NICE: Final = 10
 _LEASE: Final = timedelta(seconds=BULK_LEASE_SECONDS)
 _NOT_HELD: Final = BulkPlan.owner.is_(None) | (BulkPlan.heartbeat_at < sa.func.now() - _LEASE)
 
@@ -81,11 +79,7 @@ class JobProcesses:
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
-            try:
-                process.wait(grace_seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_command(process, grace_seconds)
 
     def _due(self) -> list[int]:
         query = sa.select(BulkPlan.id).where(BulkPlan.state.in_(LEASED_STATES), _NOT_HELD)
@@ -97,15 +91,7 @@ class JobProcesses:
         return plan not in self._running and self._clock() >= self._not_before.get(plan, 0.0)
 
     def _start(self, plan: int) -> None:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [*self._command, str(plan)],
-            env=with_parent(self._environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+        process = start_command([*self._command, str(plan)], self._environ)
         self._running[plan] = process
         self._not_before[plan] = self._clock() + BULK_AGAIN_SECONDS
         log.info("job started", plan=plan, pid=process.pid)

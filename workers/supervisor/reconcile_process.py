@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -17,16 +16,15 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.failures.classify import classify
-from runtime.parent_watch import with_parent
 from runtime.reconciling import Loop, due_now
 from runtime.settings import Settings
 from runtime.time_limits import STRIPE_RUN_LEASE_SECONDS
+from workers.supervisor.command_process import end_command, start_command
 
 log = structlog.get_logger(__name__)
 
 RECONCILE_COMMAND: Final = (sys.executable, "-m", "paidup", "reconcile", "--scheduled")
 
-_NICE: Final = 10
 _LEASE: Final = timedelta(seconds=STRIPE_RUN_LEASE_SECONDS)
 
 
@@ -69,11 +67,7 @@ class ReconcileProcess:
         if (running := self._running) is None:
             return
         running.terminate()
-        try:
-            running.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+        end_command(running, grace_seconds)
 
     def _due(self) -> tuple[Loop, ...]:
         try:
@@ -84,14 +78,6 @@ class ReconcileProcess:
             return ()
 
     def _start(self, due: Sequence[Loop]) -> None:
-        self._running = process = subprocess.Popen(  # noqa: S603 - our own command
-            self._command,
-            env=with_parent(self._environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+        self._running = process = start_command(self._command, self._environ)
         loops = [f"{each.part} of {each.realm}" for each in due]
         log.info("reconciliation process started", pid=process.pid, due=loops)

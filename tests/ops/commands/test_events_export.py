@@ -21,6 +21,7 @@ from ops.samples.lifecycles.registry import compose, scenarios_in
 from ops.terminal.interrupt import Interrupted
 from ops.up.servers.postgres_server import Postgres
 from runtime.inbox.entries import Lane
+from tests.ops.commands.exporting import another_database, exporter, lines
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv
 from tests.ops.queries.seeded_database import SeededDatabase
@@ -37,11 +38,8 @@ HISTORY = {"audit_logs", "payment_events", "stripe_events", "catalogues", "user_
 @pytest.fixture
 def elsewhere(postgres_server: Postgres, database_template: str) -> Iterator[SeededDatabase]:
     """The database that is to be exported."""
-    url = postgres_server.create_database("elsewhere", template=database_template)
-    books = SeededDatabase(url)
-    yield books
-    books.close()
-    postgres_server.drop_database("elsewhere")
+    with another_database(postgres_server, database_template) as books:
+        yield books
 
 
 @pytest.fixture
@@ -49,19 +47,7 @@ def exported(
     elsewhere: SeededDatabase, paidup: Paidup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Path]:
     """Export the other database into a file."""
-
-    def export(*arguments: str) -> Path:
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
-        with monkeypatch.context() as there:
-            there.setenv("DATABASE_URL", elsewhere.url)
-            paidup("events", "export", "--to", str(path), *arguments)
-        return path
-
-    return export
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return exporter(elsewhere, paidup, tmp_path, monkeypatch)
 
 
 def counts(said: str) -> dict[str, int]:

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from ops.up.servers.postgres_server import Postgres
+from tests.ops.commands.exporting import another_database, exporter, lines
 from tests.ops.conftest import Paidup
 from tests.ops.ops_env import OpsEnv
 from tests.ops.queries.seeded_database import SeededDatabase
@@ -28,17 +28,14 @@ HISTORY = {
 @pytest.fixture
 def elsewhere(postgres_server: Postgres, database_template: str) -> Iterator[SeededDatabase]:
     """Return another database, with an event and a backfill of two customers."""
-    url = postgres_server.create_database("elsewhere", template=database_template)
-    books = SeededDatabase(url)
-    ledger = ledger_on(books.engine)
-    ledger.record([delivery(event("customer.created", customer("cus_1"), id="evt_1"))])
-    ended = subscription(id="sub_2", customer="cus_2", metadata={"user_id": "usr_2"})
-    ledger.observe([seen(subscription()), seen(intent("pi_1", customer="cus_1"))], BY_ADA)
-    ledger.observe([seen(ended, at=NOW - 60)], BY_ADA)
-    ledger.observe([gone("subscription", "sub_2")], BY_ADA)
-    yield books
-    books.close()
-    postgres_server.drop_database("elsewhere")
+    with another_database(postgres_server, database_template) as books:
+        ledger = ledger_on(books.engine)
+        ledger.record([delivery(event("customer.created", customer("cus_1"), id="evt_1"))])
+        ended = subscription(id="sub_2", customer="cus_2", metadata={"user_id": "usr_2"})
+        ledger.observe([seen(subscription()), seen(intent("pi_1", customer="cus_1"))], BY_ADA)
+        ledger.observe([seen(ended, at=NOW - 60)], BY_ADA)
+        ledger.observe([gone("subscription", "sub_2")], BY_ADA)
+        yield books
 
 
 @pytest.fixture
@@ -46,19 +43,7 @@ def exported(
     elsewhere: SeededDatabase, paidup: Paidup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Path]:
     """Export the other database into a file."""
-
-    def export(*arguments: str) -> Path:
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.jsonl"
-        with monkeypatch.context() as there:
-            there.setenv("DATABASE_URL", elsewhere.url)
-            paidup("events", "export", "--to", str(path), *arguments)
-        return path
-
-    return export
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return exporter(elsewhere, paidup, tmp_path, monkeypatch)
 
 
 def names(path: Path) -> list[str]:
