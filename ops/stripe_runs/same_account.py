@@ -1,10 +1,11 @@
 """Make sure that an API key belongs to the account whose events are here, before anything is done.
 
 A realm does not name our own account, so what another company's account has would look like ours
-that is missing, and ours like what Stripe does not know. Stripe has to know the newest event that
-was settled here.
+that is missing, and ours like what Stripe does not know. Stripe has to know one of the newest
+events that were settled here. It does not know the samples of ``paidup send``.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +21,8 @@ from runtime.stripe_api.errors import ApiForbidden
 _LOOKED_AT: Final = 10_000
 """The newest settled events, among which one of the account is looked for."""
 
+_ASKED_FOR: Final = 3
+
 _KEPT: Final = sa.text("interval '29 days'")
 """Stripe may have dropped an older event."""
 
@@ -33,13 +36,14 @@ class Proof(StrEnum):
 
 
 class OtherAccount(CommandFailed):
-    """Stripe does not know an event that was settled here."""
+    """Stripe does not know the newest events that were settled here."""
 
-    def __init__(self, event_id: str) -> None:
-        self.event_id = event_id
+    def __init__(self, event_ids: Sequence[str]) -> None:
+        self.event_ids = tuple(event_ids)
         super().__init__(
-            f"Stripe does not know {event_id}, which was settled here: STRIPE_API_KEY belongs to"
-            " another account or mode; nothing was compared, put in or stored"
+            f"Stripe does not know {', '.join(event_ids)}, settled here: STRIPE_API_KEY belongs to"
+            " another account or mode, or they are samples of `paidup send`, which must not share a"
+            " database with Stripe's events; nothing was compared, put in or stored"
         )
 
 
@@ -51,24 +55,30 @@ def prove_account(engine: Engine, api: PatientApi) -> Proof:
         OtherAccount: it is not the account whose events are here.
     """
     with engine.connect() as connection:
-        event_id = _newest_settled(connection, api.account.realm)
-    if event_id is None:
+        event_ids = _newest_settled(connection, api.account.realm)
+    if not event_ids:
         return Proof.OPEN
     try:
-        answer = api.ask(f"/v1/events/{event_id}")
+        known = any(not api.ask(f"/v1/events/{each}").gone for each in event_ids)
     except ApiForbidden as refused:
         if not refused.rights:
             raise
         return Proof.OPEN
-    if answer.gone:
-        raise OtherAccount(event_id)
+    if not known:
+        raise OtherAccount(event_ids)
     return Proof.SAME
 
 
-def _newest_settled(connection: Connection, realm: Realm) -> str | None:
-    """Return the newest snapshot event of the account, which the list can show."""
+def _newest_settled(connection: Connection, realm: Realm) -> Sequence[str]:
+    """Return the newest snapshot events of the account, which the list can show."""
     newest = (
-        sa.select(StripeEvent.id, StripeEvent.realm, StripeEvent.type, StripeEvent.created_at)
+        sa.select(
+            StripeEvent.id,
+            StripeEvent.realm,
+            StripeEvent.type,
+            StripeEvent.created_at,
+            StripeEvent.settlement,
+        )
         .order_by(StripeEvent.settlement.desc())
         .limit(_LOOKED_AT)
         .subquery()
@@ -78,5 +88,5 @@ def _newest_settled(connection: Connection, realm: Realm) -> str | None:
         newest.c.type.not_like("v_.%"),
         newest.c.created_at > sa.func.now() - _KEPT,
     )
-    found: str | None = connection.scalar(query.limit(1))
-    return found
+    newest_first = query.order_by(newest.c.settlement.desc())
+    return connection.scalars(newest_first.limit(_ASKED_FOR)).all()

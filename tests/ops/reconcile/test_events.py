@@ -256,6 +256,17 @@ def test_nothing_of_another_account_is_put_in(sides: BothSides, purchase: list[E
     assert sides.floor.scalars("SELECT state FROM stripe_runs") == ["failed"]
 
 
+def test_samples_among_the_newest_events_do_not_make_the_account_another_one(
+    sides: BothSides, purchase: list[Event]
+) -> None:
+    samples = sides.floor.books.compose("onetime", seed="ours").events
+    sides.floor.take_in(purchase[0], *samples[:2])
+
+    sides.reconcile(apply=True)
+
+    assert set(sides.settled()) == ids(purchase) | ids(samples[:2])
+
+
 def test_no_day_of_another_account_is_closed_though_nothing_is_missing_on_it(
     sides: BothSides,
 ) -> None:
