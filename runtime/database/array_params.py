@@ -81,6 +81,7 @@ _FLOAT: Final = struct.Struct(">id").pack
 _FALSE: Final = struct.pack(">i?", 1, False)  # noqa: FBT003 - struct takes values by position
 _TRUE: Final = struct.pack(">i?", 1, True)  # noqa: FBT003 - struct takes values by position
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_FIRST_DAY: Final = _EPOCH.date()
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -108,6 +109,10 @@ def _times(values: _Values) -> list[bytes]:
     return [_NULL if v is None else _BIGINT(8, (v - _EPOCH) // _MICROSECOND) for v in values]
 
 
+def _days(values: _Values) -> list[bytes]:
+    return [_NULL if v is None else _INTEGER(4, (v - _FIRST_DAY).days) for v in values]
+
+
 def _kind(name: str, write: Callable[[_Values], list[bytes]]) -> _Kind:
     return _Kind(postgres.types[name].oid, write)
 
@@ -119,4 +124,5 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "FLOAT": _kind("float8", _floats),
     "BOOLEAN": _kind("bool", _booleans),
     "TIMESTAMP WITH TIME ZONE": _kind("timestamptz", _times),
+    "DATE": _kind("date", _days),
 }

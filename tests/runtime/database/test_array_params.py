@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, TypeGuard
 
 import pytest
@@ -26,6 +26,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "FLOAT": st.floats(),
     "BOOLEAN": st.booleans(),
     "TIMESTAMP WITH TIME ZONE": st.datetimes(timezones=ZONES),
+    "DATE": st.dates(),
 }
 ANY_TYPE = pytest.mark.parametrize("sql_type", sorted(KINDS))
 
@@ -88,6 +89,7 @@ def test_every_column_of_every_table_is_of_a_known_type() -> None:
         Column("BIGINT", [-(2**63), None, 0, 2**63 - 1]),
         Column("BOOLEAN", [True, None, False]),
         Column("TIMESTAMP WITH TIME ZONE", [NOON, None, datetime(1969, 7, 20, 20, 17, 40, 7, UTC)]),
+        Column("DATE", [NOON.date(), None, date(1969, 7, 20)]),
         *(Column(sql_type, [None, None]) for sql_type in KINDS),
         *(Column(sql_type, []) for sql_type in KINDS),
     ],
