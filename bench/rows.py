@@ -15,7 +15,7 @@ from psycopg import sql
 
 from models.changes import NumberedChange, WaitingChange
 from models.data_loss import DatabaseEpoch, DataLoss, LostSettlement
-from models.tables import StoredCatalogue, UserVersion, metadata
+from models.tables import SchemaRelease, StoredCatalogue, UserVersion, metadata
 from runtime.database.engine import connector, conninfo_of
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -29,6 +29,7 @@ _OTHERS: Final = {
         DatabaseEpoch,
         DataLoss,
         LostSettlement,
+        SchemaRelease,
     )
 }
 """Tables that operators, a trigger, a timed job, the migration or the supervisor write."""

@@ -4,6 +4,7 @@ The API version is pinned, so that a newer library changes nothing before Paidup
 tested with it. Only processes that fetch import this module, because the library is large.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -152,6 +153,8 @@ class _Sent:
 def make_api(settings: Settings, budget: RequestBudget | None = None, **timing: float) -> StripeApi:
     """Return a client for the API that the settings name. Sends nothing yet."""
     stripe.enable_telemetry = False
+    # The library's line for each request would name every object that is fetched.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
     silence = timing.pop("silence_seconds", API_SILENCE_SECONDS)
     base: Any = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
     api_key = required(settings.stripe_api_key, "STRIPE_API_KEY")

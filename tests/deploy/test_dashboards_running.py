@@ -39,6 +39,8 @@ SILENT = {
     "billing_redis_replicas_confirmed": "PAIDUP_REDIS_REPLICAS wants none",
     "billing_fetch_seconds": "without a key, Stripe's API is not called",
     "billing_inbox_full_in_seconds <": "the inbox fills in a day at the earliest",
+    "billing_reconcile_run_timestamp_seconds >": "without a key, nothing is compared",
+    "billing_reconcile_agreed_timestamp_seconds >": "without a key, nothing is compared",
 }
 """What has no value on this stack, and why."""
 

@@ -4,7 +4,6 @@ It is a pool of its own, so that no live event waits for a child that waits for 
 only with a ``STRIPE_API_KEY``; no other worker process calls the API.
 """
 
-import logging
 from functools import partial
 
 from runtime.broker import FETCH_QUEUE, FETCH_TASK, fetch_wake_publisher, make_celery
@@ -26,8 +25,6 @@ from workers.liveness import ClaimFile
 
 def main() -> None:
     """Fetch until a SIGTERM or the end of the supervisor, then end the process."""
-    # The client's line for each request would name every object that is fetched.
-    logging.getLogger("stripe").setLevel(logging.WARNING)
     run(
         PoolSpec(
             name="fetcher",

@@ -91,7 +91,7 @@ def test_a_missing_right_hides_no_later_check(database: str, services: str) -> N
     }
 
     lacking = {check for check, each in found.items() if "permission denied" in each.says}
-    assert lacking == {"plans", "recording", "dead letters"}
+    assert lacking == {"plans", "recording", "dead letters", "comparisons"}
     assert found["rights"].state is State.PROBLEM
     assert {"schema", "changes", "lost data"} <= set(found)
     assert found["lost data"].state is State.OK
