@@ -26,7 +26,7 @@ def start_command(command: Sequence[str], environ: Mapping[str, str]) -> "subpro
 
 
 def end_command(process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
-    """Wait for a process that was told to end, and kill it when the time is over."""
+    """Wait for a process that was asked to end, and kill it when the time is over."""
     try:
         process.wait(grace_seconds)
     except subprocess.TimeoutExpired:
