@@ -163,6 +163,12 @@ def heard(lines: IO[str], count: int) -> Sequence[str]:
     return [lines.readline().strip() for _ in range(count)]
 
 
+def remembered(folder: Path) -> int | None:
+    """Return the cursor that a follower stored; None while it writes the file."""
+    stored = (folder / "cursor.json").read_text()
+    return int(json.loads(stored)[1]) if stored else None
+
+
 @pytest.mark.servers
 def test_a_follower_hears_each_change_and_goes_on_where_it_was(
     environ: dict[str, str], engine: Any, tmp_path: Path
@@ -174,7 +180,7 @@ def test_a_follower_hears_each_change_and_goes_on_where_it_was(
         changed(engine, "usr_2", "usr_3")
         number_waiting(engine)
         meanwhile = heard(lines, 2)
-        until(lambda: json.loads((tmp_path / "cursor.json").read_text())[1] == 3)
+        until(lambda: remembered(tmp_path) == 3)
     changed(engine, "usr_4")
     number_waiting(engine)
     with running("follow.py", environ, tmp_path) as lines:
@@ -198,7 +204,7 @@ def test_a_follower_over_http_hears_each_change_and_goes_on_where_it_was(
             changed(engine, "usr_2", "usr_3")
             number_waiting(engine)
             meanwhile = heard(lines, 2)
-            until(lambda: json.loads((tmp_path / "cursor.json").read_text())[1] == 3)
+            until(lambda: remembered(tmp_path) == 3)
         changed(engine, "usr_4")
         number_waiting(engine)
         with running("follow_http.py", given, tmp_path) as lines:
