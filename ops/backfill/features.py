@@ -6,7 +6,7 @@ so a run that was killed goes on behind the last one that was stored.
 https://docs.stripe.com/api/entitlements/active-entitlement/list
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -107,12 +107,8 @@ class FeatureReader:
 
 
 def _ask(api: PatientApi, customers: Sequence[str]) -> list[ApiObservation]:
-    return [*_fetched(api, customers)]
-
-
-def _fetched(api: PatientApi, customers: Sequence[str]) -> Iterator[ApiObservation]:
-    for customer in customers:
-        yield from api.fetch((FetchTarget(family=SUMMARY, stripe_id=customer),))
+    targets = [FetchTarget(family=SUMMARY, stripe_id=customer) for customer in customers]
+    return [shown for target in targets for shown in api.fetch((target,))]
 
 
 def _has_some(shown: ApiObservation) -> bool:

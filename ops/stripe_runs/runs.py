@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Engine, Row
 
 from billing.ids import Realm
 from models.tables import AuditLog, StripeRun
+from ops.bulk.lease import new_owner
 from ops.errors import CommandFailed
-from runtime.inbox.inbox import new_token
 from runtime.ledger.catalogues import OPERATOR
 from runtime.time_limits import STRIPE_RUN_LEASE_SECONDS
 
@@ -131,7 +131,7 @@ def begin(engine: Engine, wanted: RunRequest) -> OpenRun:
     Raises:
         RunUnderWay: a living process works on it.
     """
-    owner = f"{socket.gethostname()}:{os.getpid()}:{new_token()}"
+    owner = new_owner()
     with engine.begin() as connection:
         _lock(connection, wanted)
         found = _unfinished(connection, wanted)
