@@ -256,6 +256,8 @@ class InvoiceFields:
     billing_reason: str | None = None
     own_created_at: datetime | None = None
     finalized_at: datetime | None = None
+    due_at: datetime | None = None
+    """Set on an invoice that is sent: the last moment at which it is paid in time."""
     test_clock: str | None = None
 
 

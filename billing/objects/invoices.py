@@ -58,7 +58,7 @@ class InvoiceState:
     amount_due: int | None
     failures: tuple[datetime, ...]
     unpaid_since: datetime | None
-    """The time at which it was finalised, if it is still to be paid."""
+    """If it is still to be paid, the time at which it was due, else at which it was finalised."""
     clocked: bool
     """True if it lives in the time of a test clock."""
     latest_moment: datetime
@@ -94,14 +94,16 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         total=state.total,
         amount_due=state.amount_due,
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
-        unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _finalized(facts),
+        unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _due(facts),
         clocked=any(fact.fields.test_clock for fact in facts),
         latest_moment=max((at for fact in facts for at in _moments(fact)), default=facts[-1].at),
     )
 
 
-def _finalized(facts: Sequence[Observation[InvoiceFields]]) -> datetime | None:
-    return last_value(fact.fields.finalized_at or fact.fields.own_created_at for fact in facts)
+def _due(facts: Sequence[Observation[InvoiceFields]]) -> datetime | None:
+    """Return the due date of an invoice that is sent; any other is due once it is finalised."""
+    finalized_at = last_value(f.fields.finalized_at or f.fields.own_created_at for f in facts)
+    return last_value(fact.fields.due_at for fact in facts) or finalized_at
 
 
 def _moments(fact: Observation[InvoiceFields]) -> Iterator[datetime]:

@@ -10,7 +10,7 @@ decides.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from billing.catalogue import Plan, Policy, PolicyAction
 from billing.objects.subscriptions import SubscriptionState, latest_period
@@ -18,6 +18,13 @@ from billing.projection.plan_lookup import HeldPlan
 from billing.projection.subscription_plans import RunPlans
 from billing.projection.subscription_sources import SubscriptionSource
 from billing.statuses import PAST_DUE, SUBSCRIPTION_GRANTS
+
+FIRST_ATTEMPT_WITHIN: Final = timedelta(hours=2)
+"""The time in which Stripe first charges for an invoice that is due; a retry comes days later.
+
+An invoice of which only the creation is known is finalised and charged an hour after that:
+https://docs.stripe.com/invoicing/integration/automatic-advancement-collection
+"""
 
 
 class Access(NamedTuple):
@@ -157,8 +164,10 @@ def _unpaid(subscription: str, plan: Plan, since: datetime) -> Access:
 def _past_due_since(source: SubscriptionSource, snapshot: SubscriptionState) -> datetime:
     """Return the earliest sign of it since the last snapshot in another status.
 
-    If Stripe's API was the first to show the subscription, it was past due before: since its oldest
-    unpaid invoice of the running period was finalised.
+    If Stripe's API was the first to show the subscription, it was past due before: since the first
+    charge for its oldest unpaid invoice of the running period failed. Without such a charge, since
+    the due date of an invoice that is sent, else since the invoice was finalised.
+    https://docs.stripe.com/api/subscriptions/object#subscription_object-status
     """
     not_past_due = snapshot.last_not_past_due_at
     signs = [at for at in source.failures if not_past_due is None or at > not_past_due]
@@ -170,7 +179,14 @@ def _past_due_since(source: SubscriptionSource, snapshot: SubscriptionState) -> 
 def _unpaid_since(source: SubscriptionSource, snapshot: SubscriptionState) -> list[datetime]:
     begins = min((i.period_start for i in snapshot.items if i.period_start), default=None)
     unpaid = [invoice.unpaid_since for invoice in source.invoices if invoice.unpaid_since]
-    return [at for at in unpaid if begins is None or at >= begins]
+    return [_first_failed(source, at) for at in unpaid if begins is None or at >= begins]
+
+
+def _first_failed(source: SubscriptionSource, unpaid_since: datetime) -> datetime:
+    """Return the time of the first attempt to collect an invoice; a later one is a retry."""
+    until = unpaid_since + FIRST_ATTEMPT_WITHIN
+    attempts = (at for at in source.failed_charges if unpaid_since <= at <= until)
+    return min(attempts, default=unpaid_since)
 
 
 def _paused(

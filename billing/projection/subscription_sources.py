@@ -1,6 +1,6 @@
 """Every subscription with the objects that describe it: snapshots, checkouts and invoices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -28,6 +28,11 @@ class SubscriptionSource(NamedTuple):
     snapshot: SubscriptionState | None
     checkout: PaidCheckout | None
     invoices: tuple[InvoiceState, ...]
+    failed_charges: tuple[datetime, ...]
+    """The times of failed charges for its invoices, where the beginning of grace follows from them.
+
+    That is where Stripe's API was the first to show the subscription, past due.
+    """
 
     @property
     def failures(self) -> tuple[datetime, ...]:
@@ -54,6 +59,23 @@ def _source(
         snapshot=snapshot,
         checkout=_newest_paid(checkouts),
         invoices=tuple(invoices),
+        failed_charges=_failed_charges(objects, invoices)
+        if snapshot and snapshot.first_seen_past_due_by_api
+        else (),
+    )
+
+
+def _failed_charges(
+    objects: RealmObjects, invoices: Sequence[InvoiceState]
+) -> tuple[datetime, ...]:
+    names = {invoice.id for invoice in invoices}
+    linked = [each for each in objects.invoice_payments.values() if each.invoice in names]
+    names |= {ref for invoice in invoices for ref in invoice.payment_refs}
+    names |= {each.payment_ref for each in linked if each.payment_ref}
+    return tuple(
+        charge.first_at
+        for charge in objects.charges.values()
+        if charge.failed_at and names & {charge.id, charge.payment_intent, charge.invoice}
     )
 
 

@@ -51,6 +51,7 @@ def _invoice_fields(raw: Raw, context: ReadContext) -> InvoiceFields:
         billing_reason=text_in(raw, "billing_reason"),
         own_created_at=time_in(raw, "created") or time_in(raw, "date"),
         finalized_at=time_in(object_in(raw, "status_transitions"), "finalized_at"),
+        due_at=time_in(raw, "due_date"),
         test_clock=reference_in(raw, "test_clock"),
     )
 

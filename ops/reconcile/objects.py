@@ -4,14 +4,14 @@
     missing     subscriptions and payments of ours that no list showed are candidates, too
     look again  after one minute for all of them: each is asked for by id, and those of one customer
                 are compared together; what still differs stands, unless an event of it is not
-                applied yet
+                applied yet. Of one customer at once, where no event of the last minute is about it
 
 A run that was killed goes on with the page after the last one it kept.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from billing.fetching.observations import ApiObservation, Name
@@ -28,6 +28,7 @@ from ops.reconcile.differences import (
     write_differences,
 )
 from ops.reconcile.looked import Looked
+from ops.reconcile.recent_events import changed_within
 from ops.reconcile.repair import Repair, preview_repair
 from ops.reconcile.shown import (
     NoCustomer,
@@ -217,13 +218,17 @@ class ObjectComparison:
         self._keep(api, found, shown=[each for each in asked if not each.observation.gone])
 
     def look_again(self) -> Looked:
-        """Wait a minute, ask for each candidate again, and say what stands."""
+        """Wait a minute, ask for each candidate again, and say what stands.
+
+        Of one customer it need not wait where Stripe lists no event of the last minute about them.
+        """
         candidates = self._seen_once()
         if not candidates:
             return Looked()
-        self._tell(candidates)
-        self._course.pause(SECOND_LOOK_SECONDS)
         api = self._patient_api()
+        if not self._scope.customers or self._are_moving(api, candidates):
+            self._tell(candidates)
+            self._course.pause(SECOND_LOOK_SECONDS)
         shown = [*self._fetched(api, [(each.family, each.name) for each in candidates])]
         seen = {each.name: _digest(each) for each in candidates}
         changed = {each.name for each in shown if digest_of(each.facts) != seen[each.name[1]]}
@@ -231,6 +236,10 @@ class ObjectComparison:
         looked = self._restated(compared, frozenset(changed), shown)
         self._keep(api, looked.found, instead_of=candidates)
         return looked
+
+    def _are_moving(self, api: PatientApi, candidates: Sequence[FoundDifference]) -> bool:
+        within = timedelta(seconds=SECOND_LOOK_SECONDS)
+        return changed_within(api, {each.name for each in candidates}, within)
 
     def _readings(self) -> Iterator[ListReading]:
         """Yield each list that the key may read, with the span that the scope has of it."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from ops.samples.api_shapes import Shape
+from ops.samples.worlds.records import Invoice, InvoicePayment
 from ops.samples.worlds.rendering import SHOWN
 from tests.stripe.refusals import StripeRefusal, bad_parameter
 from tests.stripe.state import AccountState, Json
@@ -77,11 +78,33 @@ def _expandable(
 
 
 def payments_of(account: AccountState, invoice: str, at: datetime, shape: Shape) -> list[Json]:
-    """Return the payments of an invoice, the newest first."""
+    """Return the payments of an invoice, the newest first.
+
+    One that is finalised has a payment that is open, before any event is about it.
+    https://docs.stripe.com/api/invoice-payment/object#invoice_payment_object-is_default
+    """
     order = account.orders.get(("invoice_payment", "invoice", invoice))
-    places = order.before(None) if order else ()
-    states = (account.state_of(place.id, at) for place in places)
-    return [account.show(state, shape) for state in states if state is not None]
+    names = [place.id for place in order.before(None)] if order else []
+    states = [state for name in names if (state := account.state_of(name, at)) is not None]
+    if not states and (still_open := _open_payment(account, invoice, names, at)):
+        states.append(still_open)
+    return [account.show(state, shape) for state in states]
+
+
+def _open_payment(
+    account: AccountState, invoice: str, names: list[str], at: datetime
+) -> InvoicePayment | None:
+    state = account.state_of(invoice, at)
+    if not isinstance(state, Invoice) or state.status != "open" or state.intent is None:
+        return None
+    return InvoicePayment(
+        id=names[-1] if names else f"inpay_{invoice.removeprefix('in_')}",
+        invoice=invoice,
+        intent=state.intent,
+        amount=state.due,
+        created=state.finalized_at or state.created,
+        status="open",
+    )
 
 
 def shown(entries: list[Json], url: str) -> Json:

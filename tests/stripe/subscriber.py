@@ -141,7 +141,8 @@ def _live_through_period(
         return subscribing.cancel(account, held, wait=0)
     if not happens(random, 0.04):
         return subscribing.renew(account, held)
-    held = subscribing.renew(account, held, outcome="failed")
+    sent = _next_bill(held) + SPARE < subscriber.until and happens(random, 0.25)
+    held = subscribing.renew(account, held, outcome="overdue" if sent else "failed")
     if held.status == "past_due" and subscriber.has_time_for(4 * DAY):
         account.wait(3 * DAY)
         if happens(random, 0.9):

@@ -123,14 +123,13 @@ def history_needed(world: World, catalogue: Catalogue) -> frozenset[str]:
 def _in_the_present(account: StripeAccount) -> Iterator[str]:
     if any(each.test_clock for each in account.of(Customer)):
         yield "only events tell the time of a test clock"
-    if any(each.status == PAST_DUE for each in account.of(Subscription)):
-        yield "days of grace began with an event"
     if any(len(each.keys) > SHOWN for each in account.of(FeatureList)):
         yield "events cut a list of features"
 
 
 def _in_changes(account: StripeAccount, lookup: PlanLookup) -> Iterator[str]:
     bare = any(_PLAN_KEYS & each.metadata.keys() for each in account.of(Intent))
+    paid = dict[str, list[tuple[StripePrice, int | None]]]()
     for before, after in _changed(account):
         if getattr(before, "metadata", None) != getattr(after, "metadata", None):
             yield "another user was named before"
@@ -139,9 +138,14 @@ def _in_changes(account: StripeAccount, lookup: PlanLookup) -> Iterator[str]:
         if isinstance(before, Subscription) and isinstance(after, Subscription):
             if bare and _offers(before) != _offers(after):
                 yield "a payment was made beside a subscription that has changed since"
+            if after.status == PAST_DUE != before.status:
+                paid[after.id] = _sold(before)
             now = _offers(account.get(Subscription, after.id))
             if _offers(before) != now and not all(_is_sold(lookup, each) for each in now):
                 yield "an item stands for what it was sold as before"
+    held = {name: account.get(Subscription, name) for name in paid}
+    if any(now.status == PAST_DUE and paid[name] != _sold(now) for name, now in held.items()):
+        yield "grace prolongs what was paid"
 
 
 def _changed(account: StripeAccount) -> Iterator[tuple[Record, Record]]:
@@ -159,3 +163,7 @@ def _offers(subscription: Subscription) -> list[StripePrice]:
 
 def _is_sold(lookup: PlanLookup, offer: StripePrice) -> bool:
     return lookup.knows((offer.price, offer.lookup_key, offer.product))
+
+
+def _sold(held: Subscription) -> list[tuple[StripePrice, int | None]]:
+    return [(item.offer, item.quantity) for item in held.items]

@@ -17,7 +17,7 @@ from ops.samples.worlds.world import World, draw_plan, play
 from tests.worlds.adapter import Ending, catalogue_of, ending, facts_of, statements_of
 from tests.worlds.backfilled import changes_silently, history_needed, seen_at
 
-RARE = ["back/308", "back/359", "back/1876", "back/2184"]
+RARE = ["back/308", "back/359", "back/1876", "back/2184", "grace/994"]
 """Worlds whose end needs history for a reason that few have, and for no other."""
 
 SEEDS = [*(f"backfill/{number}" for number in range(300)), *RARE]

@@ -104,6 +104,8 @@ class Invoice:
     """The part that the customer's balance pays."""
     amount_paid: int = 0
     finalized_at: int | None = None
+    due_at: int | None = None
+    """Set if it is sent, to be paid by then, and not charged."""
     paid_at: int | None = None
     intent: str | None = None
     charge: str | None = None
@@ -120,7 +122,7 @@ class Invoice:
     @property
     def next_attempt_at(self) -> int | None:
         """The second in which Stripe collects it, or tries again."""
-        waits = self.status in ("draft", "open")
+        waits = self.status in ("draft", "open") and self.due_at is None
         return self.created + 3600 + self.attempts * 3 * DAY if waits else None
 
     @property
@@ -231,6 +233,7 @@ class InvoicePayment:
     intent: str
     amount: int
     created: int
+    status: str = "paid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,6 +200,7 @@ def _invoice(record: records.Invoice, shape: Shape) -> JsonObject:
         auto_advance=record.next_attempt_at is not None,
         billing_reason=record.reason,
         customer=record.customer,
+        due_date=record.due_at,
         customer_email=record.email or email_of(record.customer),
         lines=_listed(lines, f"/v1/invoices/{record.id}/lines"),
         metadata=dict(record.metadata),
@@ -440,17 +441,18 @@ def render_session_line(line_id: str, offer: StripePrice, shape: Shape) -> JsonO
 
 
 def _invoice_payment(record: records.InvoicePayment, shape: Shape) -> JsonObject:
+    paid = record.status == "paid"
     return _whole(
         "invoice_payment",
         shape,
         id=record.id,
-        amount_paid=record.amount,
+        amount_paid=record.amount if paid else None,
         amount_requested=record.amount,
         created=record.created,
         invoice=record.invoice,
         payment={"payment_intent": record.intent, "type": "payment_intent"},
-        status="paid",
-        status_transitions={"canceled_at": None, "paid_at": record.created},
+        status=record.status,
+        status_transitions={"canceled_at": None, "paid_at": record.created if paid else None},
     )
 
 

@@ -72,12 +72,14 @@ def test_an_invoice_keeps_its_newest_amounts_and_every_payment_that_it_named() -
     [
         ([open_invoice(5, finalized_at=at(3), own_created_at=at(1))], 3),
         ([open_invoice(5, own_created_at=at(1))], 1),
+        ([open_invoice(5, finalized_at=at(3), due_at=at(9)), open_invoice(6)], 9),
+        ([invoice(5, finalized_at=at(3), due_at=at(9))], None),
         ([invoice(5, finalized_at=at(3))], None),
         ([open_invoice(5, status="void", finalized_at=at(3))], None),
         ([open_invoice(5)], None),
     ],
 )
-def test_an_invoice_waits_for_its_payment_since_it_was_finalised(
+def test_an_invoice_waits_for_its_payment_since_it_was_due_or_finalised(
     facts: list[Fact], since: float | None
 ) -> None:
     assert state(*facts).unpaid_since == (None if since is None else at(since))

@@ -1,6 +1,8 @@
 """The access by status, grace and pause of a subscription."""
 
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,8 @@ from billing.rows import EntitlementRow, Projection
 from tests.billing.fact_builders import (
     DAY,
     at,
+    charge,
+    invoice_payment,
     item,
     only_grant,
     open_invoice,
@@ -111,6 +115,64 @@ def test_grace_of_what_the_api_showed_first_began_with_its_oldest_unpaid_invoice
     assert only_grant(project_facts(seen, renewal)).expires_at == at(9 * DAY)
     failed = open_invoice(DAY, payment_failed=True, finalized_at=at(3 * DAY))
     assert only_grant(project_facts(seen, failed)).expires_at == at(8 * DAY)
+
+
+def test_grace_of_what_the_api_showed_first_began_when_the_invoice_that_was_sent_was_due() -> None:
+    seen = seen_by_api(subscription("past_due", 32 * DAY, item(period_start=at(DAY))))
+    sent = open_invoice(32 * DAY, finalized_at=at(DAY), due_at=at(31 * DAY))
+
+    granted = only_grant(project_facts(seen, sent, now=33 * DAY))
+
+    assert granted.active
+    assert granted.expires_at == at(38 * DAY)
+
+
+@pytest.mark.parametrize(
+    "linked",
+    [
+        {"payment_intent": None, "stripe_id": "ch_9"},
+        {"payment_intent": "pi_9"},
+        {"payment_intent": "pi_8"},
+        {"payment_intent": None, "invoice": "in_1"},
+    ],
+)
+def test_grace_of_what_the_api_showed_first_began_when_the_first_charge_failed(
+    linked: dict[str, Any],
+) -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("ch_9", "pi_9"))
+    link = invoice_payment(6 * DAY, 0, paid_by="pi_8", status="open")
+
+    def ends(made: float, status: str = "failed") -> datetime | None:
+        attempt = charge(6 * DAY, **linked, **made_as(status, made))
+        return only_grant(project_facts(seen, unpaid, link, attempt)).expires_at
+
+    assert ends(2 * DAY + 60) == at(9 * DAY + 60)
+    assert ends(2 * DAY - 60) == ends(3 * DAY) == at(9 * DAY)
+    assert ends(2 * DAY + 60, "succeeded") == at(9 * DAY)
+
+
+def made_as(status: str, seconds: float) -> dict[str, Any]:
+    return {"status": status, "own_created_at": at(seconds)}
+
+
+def test_a_failed_charge_for_another_invoice_begins_no_grace() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("pi_9",))
+    other = charge(6 * DAY, **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, unpaid, other)).expires_at == at(9 * DAY)
+
+
+def test_the_first_of_two_failed_charges_begins_grace() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("pi_1",))
+    charges = [
+        charge(6 * DAY, stripe_id=f"ch_{after}", **made_as("failed", 2 * DAY + after))
+        for after in (90, 60)
+    ]
+
+    assert only_grant(project_facts(seen, unpaid, *charges)).expires_at == at(9 * DAY + 60)
 
 
 @pytest.mark.parametrize("status", ["paid", "void", "draft"])

@@ -38,6 +38,7 @@ INVOICE = Invoice(
     balance=100,
     amount_paid=1000,
     finalized_at=950,
+    due_at=990,
     paid_at=1_000,
     intent="pi_1",
     test_clock="clock_1",
@@ -90,6 +91,7 @@ def test_every_shape_of_an_invoice_says_the_same(stated: dict[str, Any]) -> None
         billing_reason="subscription_cycle",
         own_created_at=datetime.fromtimestamp(900, UTC),
         finalized_at=datetime.fromtimestamp(950, UTC),
+        due_at=datetime.fromtimestamp(990, UTC),
         test_clock="clock_1",
     )
 

@@ -500,3 +500,41 @@ def _user(subscription: Raw) -> str:
 
 def _day(second: int) -> date:
     return datetime.fromtimestamp(second, UTC).date()
+
+
+def test_one_customer_is_compared_at_once_where_no_event_is_of_the_last_minute(
+    both: CompanySides,
+) -> None:
+    both.deliver()
+    subscription = premium(both)
+    both.stripe.changes[subscription["id"]] = _cancel
+    both.stripe.now += 120
+
+    _, found = both.compare(customer=subscription["customer"])
+
+    assert classes(found) == {subscription["id"]: "granted_not_paid stands"}
+    assert both.time.seconds < SECOND_LOOK_SECONDS
+    assert both.sentences == []
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_one_customer_is_looked_at_twice_where_an_event_may_be_of_the_last_minute(
+    both: CompanySides, unreadable: bool
+) -> None:
+    both.deliver()
+    subscription = premium(both)
+    both.stripe.changes[subscription["id"]] = _cancel
+    newest = max(
+        each.created
+        for each in both.company.events()
+        if subscription["id"] in str(each.payload()["data"]["object"])
+    )
+    both.stripe.now = newest + (120 if unreadable else 30)
+    forbidden = ApiForbidden("Having the 'rak_event_read' permission would allow this")
+    both.stripe.refuses = lambda asked: forbidden if unreadable and "/v1/events?" in asked else None
+
+    _, found = both.compare(customer=subscription["customer"])
+
+    assert classes(found) == {subscription["id"]: "granted_not_paid stands"}
+    assert both.time.seconds >= SECOND_LOOK_SECONDS
+    assert any("again in a minute" in each for each in both.sentences)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ops.samples.scenario import DAY
 from ops.samples.worlds.account import StripeAccount
@@ -28,6 +29,9 @@ from ops.samples.worlds.steps.billing import (
 )
 
 UPDATED = "customer.subscription.updated"
+SENT_DUE_AFTER: Final = 7 * DAY
+"""The time from sending an invoice to its due date."""
+
 Goods = Sequence[tuple[StripePrice, int | None]]
 
 
@@ -136,7 +140,10 @@ def update(account: StripeAccount, held: Subscription, **changes: object) -> Sub
 
 
 def renew(account: StripeAccount, held: Subscription, *, outcome: str = "paid") -> Subscription:
-    """Start the next period: ``paid`` an hour later, ``failed``, or ``open`` without an attempt."""
+    """Start the next period: ``paid`` an hour later, ``failed``, or ``open`` without an attempt.
+
+    An ``overdue`` invoice is sent, and nobody pays it by its due date.
+    """
     held = newest(account, held)
     end = min(item.end for item in held.items)
     account.at = max(account.at + 3, end)
@@ -151,6 +158,8 @@ def renew(account: StripeAccount, held: Subscription, *, outcome: str = "paid") 
     invoice = bill(account, customer, lines, subscription=held, reason="subscription_cycle")
     held = account.change(UPDATED, held, items=items, latest_invoice=invoice.id, status="active")
     account.wait(3600)
+    if outcome == "overdue" and invoice.due:
+        return _miss_due_date(account, held, invoice)
     invoice = finalize(account, invoice)
     if outcome == "paid":
         collect(account, invoice)
@@ -159,6 +168,13 @@ def renew(account: StripeAccount, held: Subscription, *, outcome: str = "paid") 
         if invoice.due:
             held = account.change(UPDATED, held, status="past_due")
     return newest(account, held)
+
+
+def _miss_due_date(account: StripeAccount, held: Subscription, invoice: Invoice) -> Subscription:
+    due_at = account.at + SENT_DUE_AFTER
+    finalize(account, account.keep(replace(invoice, due_at=due_at)))
+    account.at = due_at
+    return account.change(UPDATED, held, status="past_due")
 
 
 def recover(account: StripeAccount, held: Subscription) -> Charge | None:
