@@ -22,6 +22,7 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from bench import costs, measures, mixes
+from bench.costs import ProcessEnded
 from bench.growth.system import pool_children
 from bench.machine import BenchMachine
 from bench.mixes import Bodies
@@ -147,10 +148,17 @@ class LiveTraffic:
     def alone(self, name: str) -> LiveCost:
         """Send events, and return what one cost and how long it took.
 
+        Once more with other events if a process was replaced meanwhile, as a backend is whose
+        connection has become old.
+
         Raises:
             NotTaken: some were refused.
+            ProcessEnded: one was replaced again.
         """
-        return self._cost(self._bodies(name))
+        try:
+            return self._cost(self._bodies(name))
+        except ProcessEnded:
+            return self._cost(self._bodies(f"{name} again"))
 
     def beside(self, name: str) -> tuple[LiveCost, float]:
         """Do the same while the plan is previewed, and return how many events a second of it had.

@@ -38,14 +38,33 @@ def tree(pid: int) -> list[int]:
     return [pid, *(below for child in children_of(pid) for below in tree(child))]
 
 
+class ProcessEnded(Exception):
+    """A process that was to be measured has ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        super().__init__(f"process {pid} has ended: measure again")
+
+
 def cpu_seconds(pids: Sequence[int]) -> float:
     """Return the processor time of these processes and of their ended children so far."""
     return sum(sum(_times(pid)) for pid in pids)
 
 
 def exact_seconds(pids: Iterable[int]) -> float:
-    """Return the processor time of these processes so far, to the nanosecond."""
-    return sum(time.clock_gettime_ns(_clock_of(pid)) for pid in pids) / 1e9
+    """Return the processor time of these processes so far, to the nanosecond.
+
+    Raises:
+        ProcessEnded: one of them lives no more.
+    """
+    return sum(map(_nanoseconds, pids)) / 1e9
+
+
+def _nanoseconds(pid: int) -> int:
+    try:
+        return time.clock_gettime_ns(_clock_of(pid))
+    except OSError as error:
+        raise ProcessEnded(pid) from error
 
 
 def _clock_of(pid: int) -> int:

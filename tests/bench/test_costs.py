@@ -2,6 +2,8 @@ import os
 import subprocess
 import time
 
+import pytest
+
 from bench import costs
 
 
@@ -11,6 +13,8 @@ def test_a_process_that_has_ended_holds_and_costs_nothing() -> None:
 
     assert costs.megabytes(ended.pid) == 0
     assert costs.cpu_seconds([ended.pid]) == 0
+    with pytest.raises(costs.ProcessEnded, match="measure again"):
+        costs.exact_seconds([os.getpid(), ended.pid])
 
 
 def test_a_process_that_lives_holds_memory() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from billing.readers.registry import REQUIRED_TYPES
 from ops.doctor.stripe.check_endpoint import wanted_types
-from ops.doctor.stripe.destinations import EVERY_TYPE, EventDestination
+from ops.doctor.stripe.destinations import EVERY_TYPE, EventDestination, path_of
 from ops.doctor.stripe.seen import ExpectedDelivery, SeenAtStripe
 from ops.terminal.formats import format_count
 
@@ -42,7 +42,7 @@ def plan_fixes(seen: SeenAtStripe, expected: ExpectedDelivery) -> tuple[Endpoint
         return ()
     ours = [each for each in seen.ours(expected) if expected.counts(each)]
     if not ours:
-        return (_creation(expected.url, expected.version),) if expected.url else ()
+        return (_creation(expected.url, expected),) if expected.url else ()
     editable = [each for each in ours if each.editable]
     enabled = [each for each in editable if each.enabled]
     idle = not any(each.enabled for each in ours)
@@ -53,15 +53,17 @@ def plan_fixes(seen: SeenAtStripe, expected: ExpectedDelivery) -> tuple[Endpoint
     )
 
 
-def _creation(url: str, version: str) -> EndpointChange:
+def _creation(url: str, expected: ExpectedDelivery) -> EndpointChange:
     form = {
         "url": url,
         "enabled_events": sorted(REQUIRED_TYPES),
-        "api_version": version,
+        "api_version": expected.version,
         "description": _DESCRIPTION,
     }
     count = format_count(len(REQUIRED_TYPES), "event type")
-    says = f"create an endpoint for {url} with {count}, of API version {version}"
+    says = f"create an endpoint for {url} with {count}, of API version {expected.version}"
+    if path_of(url) != expected.path.rstrip("/"):
+        says += f"; ingest listens on {expected.path}: something in front has to change the path"
     return EndpointChange(endpoint=_NEW, path=_ENDPOINTS, form=form, says=says)
 
 

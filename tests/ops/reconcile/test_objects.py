@@ -519,7 +519,7 @@ def test_one_customer_is_compared_at_once_where_no_event_is_of_the_last_minute(
 
 @pytest.mark.parametrize("unreadable", [False, True])
 def test_one_customer_is_looked_at_twice_where_an_event_may_be_of_the_last_minute(
-    both: CompanySides, unreadable: bool
+    both: CompanySides, *, unreadable: bool
 ) -> None:
     both.deliver()
     subscription = premium(both)

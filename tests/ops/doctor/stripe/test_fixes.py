@@ -67,6 +67,16 @@ def test_types_that_are_read_though_not_needed_stay() -> None:
     assert planned(destination(types=ALL_TYPES | {"invoice.payment_succeeded"})) == ()
 
 
+def test_a_new_endpoint_on_another_path_than_ingest_listens_on_is_pointed_out() -> None:
+    (change,) = planned(url="https://hooks.example.com/stripe")
+    (usual,) = planned(url=f"{URL}/")
+
+    assert change.says.endswith(
+        "ingest listens on /webhooks/stripe: something in front has to change the path"
+    )
+    assert "ingest listens" not in usual.says
+
+
 def test_a_new_endpoint_is_made_only_for_a_url_that_somebody_named() -> None:
     (change,) = planned()
 
