@@ -40,6 +40,9 @@ GOODS: Final[tuple[tuple[StripePrice, int], ...]] = (
     (offers.FREE, 2),
     (offers.UNKNOWN, 3),
 )
+OVERDUE: Final = 8 * DAY
+"""The time until a bill that is sent is overdue."""
+
 FEATURES: Final = ("sso", "audit_log", "priority_support")
 
 
@@ -141,7 +144,7 @@ def _live_through_period(
         return subscribing.cancel(account, held, wait=0)
     if not happens(random, 0.04):
         return subscribing.renew(account, held)
-    sent = _next_bill(held) + SPARE < subscriber.until and happens(random, 0.25)
+    sent = _next_bill(held) + OVERDUE < subscriber.until and happens(random, 0.25)
     held = subscribing.renew(account, held, outcome="overdue" if sent else "failed")
     if held.status == "past_due" and subscriber.has_time_for(4 * DAY):
         account.wait(3 * DAY)

@@ -11,7 +11,11 @@ from typing import NamedTuple
 import pytest
 
 from billing.catalogue import Catalogue
+from ops.samples.scenario import DAY
+from ops.samples.worlds import offers
+from ops.samples.worlds.account import StripeAccount
 from ops.samples.worlds.releases import ApiRelease
+from ops.samples.worlds.steps import people, subscribing
 from ops.samples.worlds.truth.evidence import AmbiguousWorldError
 from ops.samples.worlds.world import World, draw_plan, play
 from tests.worlds.adapter import Ending, catalogue_of, ending, facts_of, statements_of
@@ -21,6 +25,7 @@ RARE = ["back/308", "back/359", "back/1876", "back/2184", "grace/994"]
 """Worlds whose end needs history for a reason that few have, and for no other."""
 
 SEEDS = [*(f"backfill/{number}" for number in range(300)), *RARE]
+BEGINNING = 1_750_000_000
 ONLY_EVENTS = "only events tell the time of a test clock"
 
 
@@ -145,3 +150,18 @@ def test_what_needs_history_is_stated_in_the_rules_and_does_need_it(
 
 def test_much_of_what_is_played_needs_no_history(compared: list[PlayedWorld]) -> None:
     assert len([each for each in compared if not each.needs]) > len(compared) * 0.4
+
+
+@pytest.mark.parametrize("outcome", ["failed", "overdue"])
+def test_grace_ends_in_the_second_in_which_it_does_by_events(outcome: str) -> None:
+    account = StripeAccount(release=ApiRelease.ENDIVE, at=BEGINNING)
+    customer = people.arrive(account, metadata={"user_id": "usr_1"})
+    held = subscribing.subscribe(account, customer, [(offers.PRO, 1)])
+    subscribing.renew(account, held, outcome=outcome)
+    now = account.wait(DAY)
+    catalogue = catalogue_of(offers.plans_with({}, {}), ())
+
+    by_events = ending(facts_of(account.events), catalogue, now)
+
+    assert [until for _, until in by_events.grants.values()] != [None]
+    assert ending(seen_at(account, now), catalogue, now) == by_events
