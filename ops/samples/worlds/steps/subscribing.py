@@ -142,7 +142,7 @@ def update(account: StripeAccount, held: Subscription, **changes: object) -> Sub
 def renew(account: StripeAccount, held: Subscription, *, outcome: str = "paid") -> Subscription:
     """Start the next period: ``paid`` an hour later, ``failed``, or ``open`` without an attempt.
 
-    An ``overdue`` invoice is sent, and nobody pays it by its due date.
+    An ``overdue`` invoice is sent, and stays unpaid past its due date.
     """
     held = newest(account, held)
     end = min(item.end for item in held.items)
