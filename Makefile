@@ -36,8 +36,9 @@ check: setup ## Format, lint, types, imports, tests without sockets, all of bill
 	$(BIN)/mypy
 	$(BIN)/mypy requirements/install.py .ci/dockerfile_steps.py
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not servers and not slow" $(AT_ONCE) --cov --cov-report=
+	$(BIN)/pytest -q tests/billing -m "not servers and not slow" $(AT_ONCE) --cov=billing --cov-report=
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
+	$(BIN)/pytest -q --ignore=tests/billing -m "not servers and not slow" $(AT_ONCE) --no-cov
 
 test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 	$(BIN)/pytest -q -m "not slow" $(AT_ONCE) --cov --cov-report=
