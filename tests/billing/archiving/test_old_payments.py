@@ -39,7 +39,9 @@ def names(fact: Fact, *others: str) -> Fact:
     return replace(fact, mentions=(*fact.mentions, *keys))
 
 
-@pytest.mark.parametrize("bill", [invoice(DAY, subscription=None), open_invoice(DAY, finalized_at=at(DAY))])
+@pytest.mark.parametrize(
+    "bill", [invoice(DAY, subscription=None), open_invoice(DAY, finalized_at=at(DAY))]
+)
 def test_an_invoice_goes_whose_subscription_does_not_need_it(bill: Fact) -> None:
     running = [subscription("active", 0), BILLED_LATER]
 
