@@ -59,6 +59,8 @@ class InvoiceState:
     failures: tuple[datetime, ...]
     unpaid_since: datetime | None
     """If it is still to be paid, the time at which it was due, else at which it was finalised."""
+    sent: bool
+    """True if it is sent, to be paid by its due date: Stripe charges nobody for it."""
     clocked: bool
     """True if it lives in the time of a test clock."""
     latest_moment: datetime
@@ -95,6 +97,7 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         amount_due=state.amount_due,
         failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
         unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _due(facts),
+        sent=any(fact.fields.due_at for fact in facts),
         clocked=any(fact.fields.test_clock for fact in facts),
         latest_moment=max((at for fact in facts for at in _moments(fact)), default=facts[-1].at),
     )

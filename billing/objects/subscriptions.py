@@ -77,6 +77,8 @@ class SubscriptionState:
     past_due_since: datetime | None
     first_seen_past_due_by_api: bool
     """True if it was past due when Stripe's API first showed it, and nothing showed it before."""
+    first_period_start: datetime | None
+    """The beginning of the period that ran when it was first seen."""
     last_not_past_due_at: datetime | None
     """The time of the last snapshot in a status other than past due."""
     guessed: bool
@@ -127,6 +129,7 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
         paid_run=places[paid[-1]] if paid else None,
         past_due_since=past_due_since.at if past_due_since else None,
         first_seen_past_due_by_api=past_due_since is facts[0] and facts[0].event_type == "",
+        first_period_start=min(_period_starts(facts[0]), default=None),
         last_not_past_due_at=max(not_past_due, default=None),
         guessed=history.guessed,
         clocked=any(fact.fields.test_clock for fact in facts),
@@ -139,9 +142,13 @@ def _moments(fact: Observation[SubscriptionFields]) -> Iterator[datetime]:
     """Yield the times that a fact states; the API dates its answers by the real clock."""
     if fact.event_type:
         yield fact.at
-    yield from (item.period_start for item in fact.fields.items if item.period_start)
+    yield from _period_starts(fact)
     if fact.fields.ended_at:
         yield fact.fields.ended_at
+
+
+def _period_starts(fact: Observation[SubscriptionFields]) -> list[datetime]:
+    return [item.period_start for item in fact.fields.items if item.period_start]
 
 
 def latest_period(items: Iterable[SoldItem]) -> datetime | None:

@@ -12,6 +12,7 @@ from tests.billing.fact_builders import (
     DAY,
     at,
     charge,
+    invoice,
     invoice_payment,
     item,
     only_grant,
@@ -162,6 +163,35 @@ def test_a_failed_charge_for_another_invoice_begins_no_grace() -> None:
     other = charge(6 * DAY, **made_as("failed", 2 * DAY + 60))
 
     assert only_grant(project_facts(seen, unpaid, other)).expires_at == at(9 * DAY)
+
+
+def test_a_failed_charge_for_an_invoice_that_was_paid_begins_no_grace_of_another() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("pi_9",))
+    paid = invoice(6 * DAY, stripe_id="in_0", finalized_at=at(0), payment_refs=("pi_0",))
+    retry = charge(6 * DAY, payment_intent="pi_0", **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, unpaid, paid, retry)).expires_at == at(9 * DAY)
+
+
+def test_a_payer_who_fails_after_the_due_date_begins_no_grace() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    sent = open_invoice(6 * DAY, finalized_at=at(0), due_at=at(2 * DAY), payment_refs=("pi_9",))
+    tried = charge(6 * DAY, payment_intent="pi_9", **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, sent, tried)).expires_at == at(9 * DAY)
+
+
+def test_the_next_period_begins_no_other_grace_of_what_the_api_showed_first() -> None:
+    seen = seen_by_api(subscription("past_due", 25 * DAY, item(period_start=at(0))))
+    unpaid = open_invoice(25 * DAY, finalized_at=at(0))
+    renewed = subscription("past_due", 30 * DAY, item(period_start=at(30 * DAY)))
+    bill = open_invoice(30 * DAY, stripe_id="in_2", finalized_at=at(30 * DAY))
+
+    assert only_grant(project_facts(seen, unpaid)).expires_at == at(7 * DAY)
+    row = only_grant(project_facts(seen, unpaid, renewed, bill, now=30 * DAY + 60))
+    assert not row.active
+    assert row.expires_at == at(7 * DAY)
 
 
 def test_the_first_of_two_failed_charges_begins_grace() -> None:
