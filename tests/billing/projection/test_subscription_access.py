@@ -174,6 +174,45 @@ def test_a_failed_charge_for_an_invoice_that_was_paid_begins_no_grace_of_another
     assert only_grant(project_facts(seen, unpaid, paid, retry)).expires_at == at(9 * DAY)
 
 
+@pytest.mark.parametrize(("after", "begins"), [(0, 0), (7200, 7200), (7201, 0)])
+def test_the_first_charge_for_an_invoice_is_made_within_two_hours(
+    after: float, begins: float
+) -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("pi_1",))
+    tried = charge(6 * DAY, **made_as("failed", 2 * DAY + after))
+
+    assert only_grant(project_facts(seen, unpaid, tried)).expires_at == at(9 * DAY + begins)
+
+
+def test_a_payment_of_another_invoice_is_no_attempt_to_collect_an_unpaid_one() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY))
+    link = invoice_payment(6 * DAY, 0, invoice="in_2", status="open")
+    tried = charge(6 * DAY, **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, unpaid, link, tried)).expires_at == at(9 * DAY)
+
+
+def test_the_first_period_to_begin_runs_where_items_have_their_own() -> None:
+    periods = [
+        item(name, period_start=at(begin))
+        for name, begin in (("price_premium", 2 * DAY), ("price_basic", 0))
+    ]
+    seen = seen_by_api(subscription("past_due", 6 * DAY, *periods))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(DAY))
+
+    assert by_plan(project_facts(seen, unpaid))["premium"].expires_at == at(8 * DAY)
+
+
+def test_grace_of_what_the_api_showed_running_begins_with_the_event() -> None:
+    running = seen_by_api(subscription("active", DAY))
+    waiting = open_invoice(DAY, finalized_at=at(0))
+    failed = subscription("past_due", 5 * DAY)
+
+    assert only_grant(project_facts(running, waiting, failed)).expires_at == at(12 * DAY)
+
+
 def test_a_payer_who_fails_after_the_due_date_begins_no_grace() -> None:
     seen = seen_by_api(subscription("past_due", 6 * DAY))
     sent = open_invoice(6 * DAY, finalized_at=at(0), due_at=at(2 * DAY), payment_refs=("pi_9",))

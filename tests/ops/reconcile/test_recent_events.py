@@ -68,7 +68,7 @@ def test_an_event_counts_that_is_at_most_a_minute_old_by_stripes_clock(
 
 
 def test_pages_are_read_until_one_reaches_beyond_the_minute() -> None:
-    first = page(event({}, name="evt_2"), more=True)
+    first = page(event({}, name="evt_3"), event({}, name="evt_2"), more=True)
     asked = AskedApi(first, page(event({}, 30), event({}, 61), more=True), first)
 
     assert not asked.has_changed("sub_1")
