@@ -221,6 +221,17 @@ def test_a_payer_who_fails_after_the_due_date_begins_no_grace() -> None:
     assert only_grant(project_facts(seen, sent, tried)).expires_at == at(9 * DAY)
 
 
+def test_a_payer_who_fails_before_the_due_date_begins_no_grace() -> None:
+    running = subscription("active", 0)
+    sent = open_invoice(5 * DAY, finalized_at=at(0), due_at=at(30 * DAY), payment_failed=True)
+    overdue = subscription("past_due", 30 * DAY)
+
+    row = only_grant(project_facts(running, sent, overdue, now=31 * DAY))
+
+    assert row.active
+    assert row.expires_at == at(37 * DAY)
+
+
 def test_the_next_period_begins_no_other_grace_of_what_the_api_showed_first() -> None:
     seen = seen_by_api(subscription("past_due", 25 * DAY, item(period_start=at(0))))
     unpaid = open_invoice(25 * DAY, finalized_at=at(0))
