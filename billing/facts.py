@@ -30,7 +30,7 @@ API_OBSERVATION: Final = "api_observation"
 FIRST_READER: Final = 1
 """The number of the facts that were written before facts had a number."""
 
-READER_NUMBER: Final = 2
+READER_NUMBER: Final = 3
 """The number of the present readers. It grows when they read more than before, or otherwise."""
 
 
