@@ -61,7 +61,7 @@ class InvoiceState:
     unpaid_since: datetime | None
     """If it is still to be paid, the time at which it was due, else at which it was finalised."""
     sent: bool
-    """True if it is sent, to be paid by its due date: Stripe charges nobody for it."""
+    """True if it is sent, to be paid by its due date, so that Stripe makes no charge for it."""
     clocked: bool
     """True if it lives in the time of a test clock."""
     latest_moment: datetime
