@@ -164,14 +164,14 @@ def _unpaid(subscription: str, plan: Plan, since: datetime) -> Access:
 def _past_due_since(source: SubscriptionSource, snapshot: SubscriptionState) -> datetime:
     """Return the earliest sign of it since the last snapshot in another status.
 
-    If Stripe's API was the first to show the subscription, it was past due before: since the first
-    charge for its oldest unpaid invoice of the period that ran then failed. Without such a charge,
-    since the due date of an invoice that is sent, else since the invoice was finalised.
+    If it was past due before anything showed the subscription, as Stripe's API may, it is so since
+    the first charge for its oldest unpaid invoice of the period that ran then failed. Without such
+    a charge, since the due date of an invoice that is sent, else since the invoice was finalised.
     https://docs.stripe.com/api/subscriptions/object#subscription_object-status
     """
     not_past_due = snapshot.last_not_past_due_at
     signs = [at for at in source.failures if not_past_due is None or at > not_past_due]
-    if snapshot.first_seen_past_due_by_api:
+    if snapshot.first_seen_past_due:
         signs += _unpaid_since(source, snapshot)
     return min([*signs, snapshot.past_due_since or snapshot.newest.at])
 

@@ -32,7 +32,7 @@ class SubscriptionSource(NamedTuple):
     """The times of failed charges by the invoice for which Stripe made them.
 
     Of each invoice that is still to be paid, where the beginning of grace follows from them: where
-    Stripe's API was the first to show the subscription, past due.
+    the subscription was past due before anything showed it.
     """
 
     @property
@@ -61,7 +61,7 @@ def _source(
         checkout=_newest_paid(checkouts),
         invoices=tuple(invoices),
         failed_charges=_failed_charges(objects, invoices)
-        if snapshot and snapshot.first_seen_past_due_by_api
+        if snapshot and snapshot.first_seen_past_due
         else {},
     )
 

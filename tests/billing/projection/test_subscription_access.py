@@ -20,6 +20,7 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    with_fields,
     with_policy,
 )
 
@@ -219,6 +220,18 @@ def test_a_payer_who_fails_after_the_due_date_begins_no_grace() -> None:
     tried = charge(6 * DAY, payment_intent="pi_9", **made_as("failed", 2 * DAY + 60))
 
     assert only_grant(project_facts(seen, sent, tried)).expires_at == at(9 * DAY)
+
+
+@pytest.mark.parametrize(("was", "ends"), [("past_due", 9), ("active", 27)])
+def test_an_event_that_shows_it_past_due_all_along_begins_no_grace(was: str, ends: float) -> None:
+    now = subscription("past_due", 20 * DAY, item(period_start=at(0)))
+    heard = replace(now, before=with_fields(now, status=was).fields)
+    seen = seen_by_api(subscription("past_due", 21 * DAY, item(period_start=at(0))))
+    unpaid = open_invoice(21 * DAY, finalized_at=at(2 * DAY))
+
+    assert only_grant(project_facts(heard, unpaid)).expires_at == at(ends * DAY)
+    assert only_grant(project_facts(heard, seen, unpaid)).expires_at == at(ends * DAY)
+    assert only_grant(project_facts(seen, unpaid)).expires_at == at(9 * DAY)
 
 
 def test_a_payer_who_fails_before_the_due_date_begins_no_grace() -> None:
