@@ -57,8 +57,11 @@ class InvoiceState:
     """The total after discounts and taxes."""
     amount_due: int | None
     failures: tuple[datetime, ...]
+    """The times at which Stripe's charge failed; who pays one that is sent may be in time yet."""
     unpaid_since: datetime | None
     """If it is still to be paid, the time at which it was due, else at which it was finalised."""
+    sent: bool
+    """True if it is sent, to be paid by its due date, so that Stripe makes no charge for it."""
     clocked: bool
     """True if it lives in the time of a test clock."""
     latest_moment: datetime
@@ -78,6 +81,7 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
     paid = settled or [fact for fact in facts if fact.fields.amount_paid > 0]
     paid_at = last_value(fact.fields.paid_at for fact in facts) or (paid[0].at if paid else None)
     amount = (settled or facts)[-1].fields.amount_paid
+    sent = any(fact.fields.due_at for fact in facts)
     return InvoiceState(
         id=stripe_id_of(key),
         customer_id=customer_of(history),
@@ -93,8 +97,9 @@ def fold_invoice(key: ObjectKey, history: ObjectHistory) -> InvoiceState:
         stated=references_in_metadata(newest_metadata(fact.fields.metadata for fact in facts)),
         total=state.total,
         amount_due=state.amount_due,
-        failures=tuple(fact.since for fact in facts if fact.fields.payment_failed),
+        failures=() if sent else tuple(f.since for f in facts if f.fields.payment_failed),
         unpaid_since=None if settled or state.status not in INVOICE_UNPAID else _due(facts),
+        sent=sent,
         clocked=any(fact.fields.test_clock for fact in facts),
         latest_moment=max((at for fact in facts for at in _moments(fact)), default=facts[-1].at),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from billing.facts import CollectionPause, Item, SubscriptionFields, metadata_value
+from billing.facts import OBSERVED, CollectionPause, Item, SubscriptionFields, metadata_value
 from billing.ids import CustomerId, ObjectKey
 from billing.objects.observations import (
     Observation,
@@ -75,8 +75,10 @@ class SubscriptionState:
     paid_run: int | None
     """The same of the newest observation in a status that gives full access; None without one."""
     past_due_since: datetime | None
-    first_seen_past_due_by_api: bool
-    """True if it was past due when Stripe's API first showed it, and nothing showed it before."""
+    first_seen_past_due: bool
+    """True if it was past due before anything showed it: its first snapshot shows no change."""
+    first_period_start: datetime | None
+    """The beginning of the period that ran when it was first seen."""
     last_not_past_due_at: datetime | None
     """The time of the last snapshot in a status other than past due."""
     guessed: bool
@@ -126,7 +128,8 @@ def fold_subscription(_: ObjectKey, history: ObjectHistory) -> SubscriptionState
         present_run=places[place],
         paid_run=places[paid[-1]] if paid else None,
         past_due_since=past_due_since.at if past_due_since else None,
-        first_seen_past_due_by_api=past_due_since is facts[0] and facts[0].event_type == "",
+        first_seen_past_due=past_due_since is facts[0] and _was_past_due(facts[0]),
+        first_period_start=min(_period_starts(facts[0]), default=None),
         last_not_past_due_at=max(not_past_due, default=None),
         guessed=history.guessed,
         clocked=any(fact.fields.test_clock for fact in facts),
@@ -139,9 +142,13 @@ def _moments(fact: Observation[SubscriptionFields]) -> Iterator[datetime]:
     """Yield the times that a fact states; the API dates its answers by the real clock."""
     if fact.event_type:
         yield fact.at
-    yield from (item.period_start for item in fact.fields.items if item.period_start)
+    yield from _period_starts(fact)
     if fact.fields.ended_at:
         yield fact.fields.ended_at
+
+
+def _period_starts(fact: Observation[SubscriptionFields]) -> list[datetime]:
+    return [item.period_start for item in fact.fields.items if item.period_start]
 
 
 def latest_period(items: Iterable[SoldItem]) -> datetime | None:
@@ -231,3 +238,12 @@ def _past_due_since(
             break
         since = fact
     return since
+
+
+def _was_past_due(first: Observation[SubscriptionFields]) -> bool:
+    """Return True if a snapshot that is past due shows no change to it.
+
+    Stripe's API shows no change. Nor does an event of another one, as of the way to pay.
+    """
+    shown_before = first.before and first.before.status == PAST_DUE
+    return first.event_type == OBSERVED or bool(shown_before)

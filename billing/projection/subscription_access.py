@@ -164,29 +164,31 @@ def _unpaid(subscription: str, plan: Plan, since: datetime) -> Access:
 def _past_due_since(source: SubscriptionSource, snapshot: SubscriptionState) -> datetime:
     """Return the earliest sign of it since the last snapshot in another status.
 
-    If Stripe's API was the first to show the subscription, it was past due before: since the first
-    charge for its oldest unpaid invoice of the running period failed. Without such a charge, since
-    the due date of an invoice that is sent, else since the invoice was finalised.
+    If it was past due before anything showed the subscription, as Stripe's API may, it is so since
+    the first charge for its oldest unpaid invoice of the period that ran then failed. Without such
+    a charge, since the due date of an invoice that is sent, else since the invoice was finalised.
     https://docs.stripe.com/api/subscriptions/object#subscription_object-status
     """
     not_past_due = snapshot.last_not_past_due_at
     signs = [at for at in source.failures if not_past_due is None or at > not_past_due]
-    if snapshot.first_seen_past_due_by_api:
+    if snapshot.first_seen_past_due:
         signs += _unpaid_since(source, snapshot)
     return min([*signs, snapshot.past_due_since or snapshot.newest.at])
 
 
 def _unpaid_since(source: SubscriptionSource, snapshot: SubscriptionState) -> list[datetime]:
-    begins = min((i.period_start for i in snapshot.items if i.period_start), default=None)
-    unpaid = [invoice.unpaid_since for invoice in source.invoices if invoice.unpaid_since]
-    return [_first_failed(source, at) for at in unpaid if begins is None or at >= begins]
+    begins = snapshot.first_period_start
+    return [
+        _first_failed(source.failed_charges.get(invoice.id, ()), since)
+        for invoice in source.invoices
+        if (since := invoice.unpaid_since) and (begins is None or since >= begins)
+    ]
 
 
-def _first_failed(source: SubscriptionSource, unpaid_since: datetime) -> datetime:
+def _first_failed(charges: Sequence[datetime], unpaid_since: datetime) -> datetime:
     """Return the time of the first attempt to collect an invoice; a later one is a retry."""
     until = unpaid_since + FIRST_ATTEMPT_WITHIN
-    attempts = (at for at in source.failed_charges if unpaid_since <= at <= until)
-    return min(attempts, default=unpaid_since)
+    return min((at for at in charges if unpaid_since <= at <= until), default=unpaid_since)
 
 
 def _paused(

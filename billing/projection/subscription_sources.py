@@ -1,6 +1,6 @@
 """Every subscription with the objects that describe it: snapshots, checkouts and invoices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -28,10 +28,11 @@ class SubscriptionSource(NamedTuple):
     snapshot: SubscriptionState | None
     checkout: PaidCheckout | None
     invoices: tuple[InvoiceState, ...]
-    failed_charges: tuple[datetime, ...]
-    """The times of failed charges for its invoices, where the beginning of grace follows from them.
+    failed_charges: Mapping[str, tuple[datetime, ...]]
+    """The times of failed charges by the invoice for which Stripe made them.
 
-    That is where Stripe's API was the first to show the subscription, past due.
+    Of each invoice that is still to be paid, where the beginning of grace follows from them: where
+    the subscription was past due before anything showed it.
     """
 
     @property
@@ -60,23 +61,32 @@ def _source(
         checkout=_newest_paid(checkouts),
         invoices=tuple(invoices),
         failed_charges=_failed_charges(objects, invoices)
-        if snapshot and snapshot.first_seen_past_due_by_api
-        else (),
+        if snapshot and snapshot.first_seen_past_due
+        else {},
     )
 
 
 def _failed_charges(
-    objects: RealmObjects, invoices: Sequence[InvoiceState]
-) -> tuple[datetime, ...]:
-    names = {invoice.id for invoice in invoices}
-    linked = [each for each in objects.invoice_payments.values() if each.invoice in names]
-    names |= {ref for invoice in invoices for ref in invoice.payment_refs}
-    names |= {each.payment_ref for each in linked if each.payment_ref}
-    return tuple(
-        charge.first_at
-        for charge in objects.charges.values()
-        if charge.failed_at and names & {charge.id, charge.payment_intent, charge.invoice}
-    )
+    objects: RealmObjects, invoices: Iterable[InvoiceState]
+) -> dict[str, tuple[datetime, ...]]:
+    failed = [charge for charge in objects.charges.values() if charge.failed_at]
+    collected = [each for each in invoices if each.unpaid_since and not each.sent]
+    names = {invoice.id: _names_of_payments(objects, invoice) for invoice in collected}
+    return {
+        invoice: tuple(
+            charge.first_at
+            for charge in failed
+            if known & {charge.id, charge.payment_intent, charge.invoice}
+        )
+        for invoice, known in names.items()
+    }
+
+
+def _names_of_payments(objects: RealmObjects, invoice: InvoiceState) -> frozenset[str]:
+    """Return the names by which a charge belongs to an invoice: its own, and of its payments."""
+    linked = [each for each in objects.invoice_payments.values() if each.invoice == invoice.id]
+    refs = (each.payment_ref for each in linked if each.payment_ref)
+    return frozenset((invoice.id, *invoice.payment_refs, *refs))
 
 
 def _by_id(source: SessionState | InvoiceState) -> str:

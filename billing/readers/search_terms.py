@@ -41,7 +41,7 @@ _READ: Final = _USERS | {"plan_code", "price_id"}
 """Metadata that Paidup itself reads: a plan is no way to look for a person."""
 
 _STRIPE_ID: Final = re.compile(
-    r"(cus|gcus|sub|si|pi|in|cs|ch|py|re|pyr|du|dp|seti|inpay|plink)_\w{1,240}", re.ASCII
+    r"(cus|gcus|sub|si|pi|in|cn|cs|ch|py|re|pyr|du|dp|seti|inpay|plink)_\w{1,240}", re.ASCII
 )
 _NO_WORD: Final = re.compile(r"(price|prod|plan|evt|acct)_\w+|https?:.*|[{\[].*|true|false|null")
 """Values of metadata that are for programs: of ids, Paidup knows more than a search finds."""

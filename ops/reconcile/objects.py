@@ -239,7 +239,8 @@ class ObjectComparison:
 
     def _are_moving(self, api: PatientApi, candidates: Sequence[FoundDifference]) -> bool:
         within = timedelta(seconds=SECOND_LOOK_SECONDS)
-        return changed_within(api, {each.name for each in candidates}, within)
+        names = {each.name for each in candidates}
+        return changed_within(api, names, within, self._course.pause)
 
     def _readings(self) -> Iterator[ListReading]:
         """Yield each list that the key may read, with the span that the scope has of it."""

@@ -4,7 +4,8 @@ import json
 from dataclasses import fields as members_of
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,7 @@ from billing.facts import (
     RefundFields,
     SubscriptionFields,
 )
+from billing.families import FAMILIES
 from billing.ids import CustomerId, EventId, ObjectKey
 from tests.billing.fact_builders import CREDIT_NOTE, INVOICE, make_fact
 
@@ -198,3 +200,24 @@ def test_a_member_that_a_fact_no_longer_has_is_passed_over(customer: Fact) -> No
     document["fields"]["shoe_size"] = 42
 
     assert fact_from_json(document) == customer
+
+
+MEMBERS_READ: Final = {2: "0991dfe0209aa449", 3: "511cae6597b448a3"}
+"""A digest of the members that facts of Stripe's objects have, by the number of the readers."""
+
+
+def test_a_member_that_facts_get_raises_the_number_of_the_readers() -> None:
+    shapes = {
+        shape
+        for family in FAMILIES.values()
+        for shape in (family.fields, Item, Line, CollectionPause, CreditedLine)
+    }
+    members = sorted(
+        f"{each.__name__}.{member.name}" for each in shapes for member in members_of(each)
+    )
+
+    digest = sha256(" ".join(members).encode()).hexdigest()[:16]
+
+    assert MEMBERS_READ.get(READER_NUMBER) == digest, (
+        "raise READER_NUMBER: facts that are stored have other members"
+    )

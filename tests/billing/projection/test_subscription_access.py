@@ -12,6 +12,7 @@ from tests.billing.fact_builders import (
     DAY,
     at,
     charge,
+    invoice,
     invoice_payment,
     item,
     only_grant,
@@ -19,6 +20,7 @@ from tests.billing.fact_builders import (
     project_facts,
     subscribed,
     subscription,
+    with_fields,
     with_policy,
 )
 
@@ -162,6 +164,97 @@ def test_a_failed_charge_for_another_invoice_begins_no_grace() -> None:
     other = charge(6 * DAY, **made_as("failed", 2 * DAY + 60))
 
     assert only_grant(project_facts(seen, unpaid, other)).expires_at == at(9 * DAY)
+
+
+def test_a_failed_charge_for_an_invoice_that_was_paid_begins_no_grace_of_another() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("pi_9",))
+    paid = invoice(6 * DAY, stripe_id="in_0", finalized_at=at(0), payment_refs=("pi_0",))
+    retry = charge(6 * DAY, payment_intent="pi_0", **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, unpaid, paid, retry)).expires_at == at(9 * DAY)
+
+
+@pytest.mark.parametrize(("after", "begins"), [(0, 0), (7200, 7200), (7201, 0)])
+def test_the_first_charge_for_an_invoice_is_made_within_two_hours(
+    after: float, begins: float
+) -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY), payment_refs=("pi_1",))
+    tried = charge(6 * DAY, **made_as("failed", 2 * DAY + after))
+
+    assert only_grant(project_facts(seen, unpaid, tried)).expires_at == at(9 * DAY + begins)
+
+
+def test_a_payment_of_another_invoice_is_no_attempt_to_collect_an_unpaid_one() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(2 * DAY))
+    link = invoice_payment(6 * DAY, 0, invoice="in_2", status="open")
+    tried = charge(6 * DAY, **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, unpaid, link, tried)).expires_at == at(9 * DAY)
+
+
+def test_the_first_period_to_begin_runs_where_items_have_their_own() -> None:
+    periods = [
+        item(name, period_start=at(begin))
+        for name, begin in (("price_premium", 2 * DAY), ("price_basic", 0))
+    ]
+    seen = seen_by_api(subscription("past_due", 6 * DAY, *periods))
+    unpaid = open_invoice(6 * DAY, finalized_at=at(DAY))
+
+    assert by_plan(project_facts(seen, unpaid))["premium"].expires_at == at(8 * DAY)
+
+
+def test_grace_of_what_the_api_showed_running_begins_with_the_event() -> None:
+    running = seen_by_api(subscription("active", DAY))
+    waiting = open_invoice(DAY, finalized_at=at(0))
+    failed = subscription("past_due", 5 * DAY)
+
+    assert only_grant(project_facts(running, waiting, failed)).expires_at == at(12 * DAY)
+
+
+def test_a_payer_who_fails_after_the_due_date_begins_no_grace() -> None:
+    seen = seen_by_api(subscription("past_due", 6 * DAY))
+    sent = open_invoice(6 * DAY, finalized_at=at(0), due_at=at(2 * DAY), payment_refs=("pi_9",))
+    tried = charge(6 * DAY, payment_intent="pi_9", **made_as("failed", 2 * DAY + 60))
+
+    assert only_grant(project_facts(seen, sent, tried)).expires_at == at(9 * DAY)
+
+
+@pytest.mark.parametrize(("was", "ends"), [("past_due", 9), ("active", 27)])
+def test_an_event_that_shows_it_past_due_all_along_begins_no_grace(was: str, ends: float) -> None:
+    now = subscription("past_due", 20 * DAY, item(period_start=at(0)))
+    heard = replace(now, before=with_fields(now, status=was).fields)
+    seen = seen_by_api(subscription("past_due", 21 * DAY, item(period_start=at(0))))
+    unpaid = open_invoice(21 * DAY, finalized_at=at(2 * DAY))
+
+    assert only_grant(project_facts(heard, unpaid)).expires_at == at(ends * DAY)
+    assert only_grant(project_facts(heard, seen, unpaid)).expires_at == at(ends * DAY)
+    assert only_grant(project_facts(seen, unpaid)).expires_at == at(9 * DAY)
+
+
+def test_a_payer_who_fails_before_the_due_date_begins_no_grace() -> None:
+    running = subscription("active", 0)
+    sent = open_invoice(5 * DAY, finalized_at=at(0), due_at=at(30 * DAY), payment_failed=True)
+    overdue = subscription("past_due", 30 * DAY)
+
+    row = only_grant(project_facts(running, sent, overdue, now=31 * DAY))
+
+    assert row.active
+    assert row.expires_at == at(37 * DAY)
+
+
+def test_the_next_period_begins_no_other_grace_of_what_the_api_showed_first() -> None:
+    seen = seen_by_api(subscription("past_due", 25 * DAY, item(period_start=at(0))))
+    unpaid = open_invoice(25 * DAY, finalized_at=at(0))
+    renewed = subscription("past_due", 30 * DAY, item(period_start=at(30 * DAY)))
+    bill = open_invoice(30 * DAY, stripe_id="in_2", finalized_at=at(30 * DAY))
+
+    assert only_grant(project_facts(seen, unpaid)).expires_at == at(7 * DAY)
+    row = only_grant(project_facts(seen, unpaid, renewed, bill, now=30 * DAY + 60))
+    assert not row.active
+    assert row.expires_at == at(7 * DAY)
 
 
 def test_the_first_of_two_failed_charges_begins_grace() -> None:

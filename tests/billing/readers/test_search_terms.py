@@ -112,7 +112,9 @@ def test_the_address_of_a_fetched_object_counts() -> None:
     assert {text for _, text in terms} == {"a@b.c", "d@e.f"}
 
 
-@pytest.mark.parametrize("text", ["cus_1Abc", "sub_1", "pi_3X_secret", "in_1", "cs_test_a1"])
+@pytest.mark.parametrize(
+    "text", ["cus_1Abc", "sub_1", "pi_3X_secret", "in_1", "cs_test_a1", "cn_1"]
+)
 def test_an_id_of_stripe_has_its_prefix(text: str) -> None:
     assert is_stripe_id(text)
 
