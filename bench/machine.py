@@ -8,6 +8,7 @@ installs, which is built like production servers; without it, the embedded one.
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,9 @@ def machine(
         postgres.start()
         redis.start()
         yield BenchMachine(folder=folder, postgres=postgres, redis=redis)
+    except Exception:
+        sys.stderr.write(f"PostgreSQL's log says: {postgres.last_words()}\n")
+        raise
     finally:
         redis.stop()
         postgres.stop()

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from bench.backfill.twin import differences, hear, size
+from bench.backfill.twin import differences, hear_all, size
 from bench.machine import BenchMachine, environ_of, machine
 from ops.terminal.formats import format_bytes
 from runtime.database.engine import engine_for
@@ -36,6 +36,7 @@ from tests.stripe.company import Company, CompanyPlan, build_company, plans_text
 MOST_SECONDS: Final = 900.0
 _KIB: Final = 1024
 _SHOWN: Final = 20
+_TWIN_PROCESSES: Final = 2
 _LOOK_SECONDS: Final = 0.2
 
 
@@ -73,7 +74,7 @@ def main(*, subscribers: int, months: int, rate: float, latency: float) -> None:
             figures = _backfill(servers, stated, rate)
         console.print(_table(figures))
         began = time.monotonic()
-        heard = hear(twin, (event.delivery().body for event in company.events()))
+        heard = hear_all(servers.postgres.url_of("twin"), plan, _TWIN_PROCESSES)
         hearing = time.monotonic() - began
         different = [*differences(ours, twin)]
         console.print(_twin_table(size(ours), heard=heard, hearing=hearing))
