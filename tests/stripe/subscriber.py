@@ -100,11 +100,15 @@ def play_course(subscriber: Subscriber, random: Random) -> None:
     account = subscriber.account
     metadata = {"user_id": subscriber.user} if subscriber.named == "customer" else {}
     customer = people.arrive(account, metadata=metadata)
-    if happens(random, 0.05):
+    featured = happens(random, 0.05)
+    if featured:
         people.list_features(account, customer, random.sample(FEATURES, random.choice((1, 2))))
     held = _subscribe(subscriber, customer, random)
     while held.status == "active" and _next_bill(held) + DAY // 2 < subscriber.until:
         held = _live_through_period(subscriber, customer, held, random)
+    if featured and held.status == "canceled":
+        # Stripe gives features to customers with a subscription that has not ended.
+        people.list_features(account, customer, [])
 
 
 def _next_bill(held: Subscription) -> int:

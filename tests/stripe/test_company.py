@@ -185,3 +185,19 @@ def test_its_plans_are_a_catalogue(company: Company) -> None:
     document = tomllib.loads(plans_text(company.document))
 
     assert {plan.code for plan in read_catalogue(document).plans} == set(company.document["plans"])
+
+
+def test_only_customers_whose_subscription_runs_have_features() -> None:
+    company = build_company(CompanyPlan(subscribers=300, months=12, now=NOW))
+    status = {
+        held.customer: held.status
+        for each in company.subscribers
+        for held in each.account.of(Subscription)
+    }
+
+    featured = {
+        customer: bool(states[-1][1]) for customer, states in company.stripe.features.items()
+    }
+
+    assert featured == {customer: status[customer] != "canceled" for customer in featured}
+    assert set(featured.values()) == {True, False}
