@@ -7,6 +7,8 @@ INSTALL := python=$$(PYTHON='$(PYTHON)' requirements/find-python) && \
 	"$$python" -E requirements/install.py $(if $(PYTHON),--same-python)
 # Most tests wait for servers and processes, each runner for those of its own.
 AT_ONCE := --numprocesses 3 --dist worksteal
+# Those of `make check` compute all the time.
+BUSY := --numprocesses logical --dist worksteal
 SOURCES := paidup billing models runtime ingest workers ops migrations bench tests requirements .ci setup.py
 
 .DEFAULT_GOAL := help
@@ -36,9 +38,9 @@ check: setup ## Format, lint, types, imports, tests without sockets, all of bill
 	$(BIN)/mypy
 	$(BIN)/mypy requirements/install.py .ci/dockerfile_steps.py
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/billing -m "not servers and not slow" $(AT_ONCE) --cov=billing --cov-report=
+	$(BIN)/pytest -q tests/billing -m "not servers and not slow" $(BUSY) --cov=billing --cov-report=
 	$(BIN)/coverage report --include='billing/*' --fail-under=100
-	$(BIN)/pytest -q --ignore=tests/billing -m "not servers and not slow" $(AT_ONCE) --no-cov
+	$(BIN)/pytest -q --ignore=tests/billing -m "not servers and not slow" $(BUSY) --no-cov
 
 test: setup ## All tests on real PostgreSQL and Redis, with the coverage floor
 	$(BIN)/pytest -q -m "not slow" $(AT_ONCE) --cov --cov-report=

@@ -188,7 +188,14 @@ def test_each_alert_has_a_case_that_fires_and_a_near_miss(rule: dict[str, Any]) 
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs Debian's prometheus")
-@pytest.mark.parametrize("arguments", [("check", "rules", "alerts.yml"), ("test", "rules", *CASES)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "rules", "alerts.yml"),
+        # Playing every case takes promtool half a minute: too long for `make check`.
+        pytest.param(("test", "rules", *CASES), marks=pytest.mark.servers),
+    ],
+)
 def test_promtool_takes_the_rules_and_their_cases(arguments: tuple[str, ...]) -> None:
     done = subprocess.run(
         ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
