@@ -12,8 +12,8 @@ from billing.fetching.observations import ApiObservation
 from billing.fetching.record import FetchTarget
 from billing.json_fields import Raw, amount_in, flag_in
 from ops.stripe_runs.asking import PatientApi
-from ops.stripe_runs.lists import OBJECT_LISTS, OF_PAYMENT, Span, StripeList, page_request
-from ops.stripe_runs.pages import ListPage, read_page
+from ops.stripe_runs.lists import OBJECT_LISTS, OF_PAYMENT, StripeList
+from ops.stripe_runs.pages import ListPage
 from runtime.stripe_api.errors import ApiForbidden
 
 _CUSTOMER: Final = FAMILIES[Kind.CUSTOMER].stripe_name
@@ -49,20 +49,14 @@ class CustomerObjects:
                     yield from page.observations()
 
     def _pages(self, wanted: StripeList) -> Iterator[ListPage]:
-        after, has_more = None, True
-        while has_more:
-            try:
-                response = self._api.ask(page_request(wanted, Span(), after=after))
-            except ApiForbidden as refused:
-                if not refused.rights:
-                    raise
-                self.refused.append(f"{wanted.name}: {refused}")
-                return
-            self.readable.add(wanted.family)
-            page = read_page(wanted, 0, response)
-            yield page
-            has_more = page.has_more
-            after = str(page.objects[-1]["id"]) if has_more else None
+        try:
+            for page in self._api.pages(wanted):
+                self.readable.add(wanted.family)
+                yield page
+        except ApiForbidden as refused:
+            if not refused.rights:
+                raise
+            self.refused.append(f"{wanted.name}: {refused}")
 
 
 def _charges_that_went_back(objects: Iterable[Raw]) -> Iterator[str]:

@@ -9,14 +9,14 @@ day's digest stays the same when a release reads more types.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from ops.reconcile.course import ComparisonRun, PartEnded
 from ops.reconcile.day_store import read_days, write_days
 from ops.reconcile.event_comparison import EventComparison
 from ops.reconcile.event_days import KnownDay, days_to_read, next_known, read_day, spans_of
-from ops.stripe_runs.lists import EVENTS, Span, page_request
-from ops.stripe_runs.pages import read_page
+from ops.stripe_runs.lists import EVENTS, Span
 from ops.stripe_runs.walk import ListReading, Walk
 from ops.terminal.interrupt import Interrupted
 
@@ -85,14 +85,10 @@ def compare_undelivered(course: ComparisonRun) -> PartEnded:
     course.run.counts.clear()
     comparison = EventComparison(course)
     span = Span(oldest=int((course.run.started_at - LOOK_BACK).timestamp()))
-    after: str | None = None
-    for _ in range(MOST_PAGES):
-        response = comparison.api.ask(page_request(UNDELIVERED, span, after=after))
-        page = read_page(UNDELIVERED, 0, response)
-        comparison.take(page.objects, response.at, comparison.beat, by_day=False)
+    for page in islice(comparison.api.pages(UNDELIVERED, span), MOST_PAGES):
+        comparison.take(page.objects, page.response.at, comparison.beat, by_day=False)
         if not page.has_more:
             return comparison.ended()
-        after = str(page.objects[-1]["id"])
     return comparison.ended(not_compared=(MORE,))
 
 

@@ -5,11 +5,12 @@ Without one they were a minute ago as they are now, so one look at them is as go
 
 from collections.abc import Collection, Iterator
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final
 
 from ops.stripe_runs.asking import PatientApi, Pause
-from ops.stripe_runs.lists import EVENTS, EVERYTHING, page_request
-from ops.stripe_runs.pages import created_in, read_page
+from ops.stripe_runs.lists import EVENTS
+from ops.stripe_runs.pages import created_in
 from runtime.stripe_api.errors import ApiForbidden
 from runtime.time_limits import STRIPE_SETTLE_SECONDS
 
@@ -26,26 +27,20 @@ def changed_within(api: PatientApi, ids: Collection[str], within: timedelta, pau
     Raises:
         ApiFailure: Stripe did not answer several times.
     """
-    wanted, after = frozenset(ids), None
+    wanted = frozenset(ids)
     pause(STRIPE_SETTLE_SECONDS)
-    for _ in range(MOST_PAGES):
-        pause(0)
-        try:
-            response = api.ask(page_request(EVENTS, EVERYTHING, after=after))
-        except ApiForbidden:
-            return True
-        page = read_page(EVENTS, 0, response)
-        since = (response.at - within).timestamp()
-        recent = [
-            raw
-            for raw, created in zip(page.objects, created_in(page.objects), strict=True)
-            if created >= since
-        ]
-        if not all(wanted.isdisjoint(_texts(raw)) for raw in recent):
-            return True
-        if len(recent) < len(page.objects) or not page.has_more:
-            return False
-        after = str(page.objects[-1]["id"])
+    try:
+        for page in islice(api.pages(EVENTS), MOST_PAGES):
+            since = (page.response.at - within).timestamp()
+            seconds = zip(page.objects, created_in(page.objects), strict=True)
+            recent = [raw for raw, created in seconds if created >= since]
+            if any(not wanted.isdisjoint(_texts(raw)) for raw in recent):
+                return True
+            if len(recent) < len(page.objects) or not page.has_more:
+                return False
+            pause(0)
+    except ApiForbidden:
+        return True
     return True
 
 

@@ -1,13 +1,14 @@
 """Ask Stripe patiently: obey each pause, and try again what was not answered."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from billing.fetching.observations import ApiObservation
 from billing.fetching.plan import next_request, observations_in, too_early
 from billing.fetching.record import ApiResponse, FetchPlan, FetchRecord
-from ops.stripe_runs.lists import EVERYTHING, FEATURES, page_request
+from ops.stripe_runs.lists import EVERYTHING, FEATURES, Span, StripeList, page_request
+from ops.stripe_runs.pages import ListPage, read_page
 from runtime.stripe_api.accounts import ApiAccount
 from runtime.stripe_api.client import StripeApi
 from runtime.stripe_api.errors import ApiAway, ApiLimited
@@ -48,6 +49,19 @@ class PatientApi:
                 if (seconds := next(pauses, None)) is None:
                     raise
                 self._pause(seconds * (1 + _JITTER * random.random()))  # noqa: S311 - no secret
+
+    def pages(self, wanted: StripeList, span: Span = EVERYTHING) -> Iterator[ListPage]:
+        """Yield the pages of a list, newest first; none is asked for before it is wanted.
+
+        Raises:
+            ApiFailure: as ``ask`` does; also if an answer is no page of a list.
+        """
+        after, has_more = None, True
+        while has_more:
+            page = read_page(wanted, 0, self.ask(page_request(wanted, span, after=after)))
+            yield page
+            has_more = page.has_more
+            after = str(page.objects[-1]["id"]) if has_more else None
 
     def close(self) -> None:
         """Close the connection; nothing is asked any more."""
