@@ -12,6 +12,9 @@ ApiFailure
 import re
 from typing import Final
 
+PAGE_OF_KEYS: Final = "https://dashboard.stripe.com/apikeys"
+"""Where an operator gives a key its rights."""
+
 _KEYS: Final = re.compile(r"'?\b[sr]k_[A-Za-z0-9_*.\u2026]+'?")
 """A key, as Stripe shows it in a message: with stars or dots in its middle."""
 
@@ -67,7 +70,7 @@ class ApiForbidden(ApiFailure):
         if self.rights:
             reason = (
                 f"it lacks the right {' and '.join(self.rights)}; give it to the key"
-                " at https://dashboard.stripe.com/apikeys"
+                f" at {PAGE_OF_KEYS}"
             )
         super().__init__(f"Stripe's API refuses STRIPE_API_KEY: {without_keys(reason)}")
 

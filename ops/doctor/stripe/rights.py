@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ops.doctor.findings import Finding, ok, problem, warning
-from runtime.stripe_api.errors import ApiFailure, ApiForbidden
+from runtime.stripe_api.errors import PAGE_OF_KEYS, ApiFailure, ApiForbidden
 
 RIGHTS: Final = "rights of the key"
-PAGE_OF_KEYS: Final = "https://dashboard.stripe.com/apikeys"
 _OF_EVENTS: Final = "thin events"
 _ALL: Final = f"{_OF_EVENTS}, backfill, reconcile"
 
@@ -22,43 +21,25 @@ class NeededRight:
     needed_by: str
 
 
+def _read(right: str, page: str, needed_by: str = _ALL) -> NeededRight:
+    return NeededRight(right=f"{right}_read", named=f"{page}: Read", needed_by=needed_by)
+
+
 NEEDED: Final[Mapping[str, NeededRight]] = {
-    "/v1/customers": NeededRight(right="customer_read", named="Customers: Read", needed_by=_ALL),
-    "/v1/subscriptions": NeededRight(
-        right="subscription_read", named="Subscriptions: Read", needed_by=_ALL
-    ),
-    "/v1/checkout/sessions": NeededRight(
-        right="checkout_session_read", named="Checkout Sessions: Read", needed_by=_ALL
-    ),
-    "/v1/invoices": NeededRight(right="invoice_read", named="Invoices: Read", needed_by=_ALL),
-    "/v1/invoice_payments": NeededRight(
-        right="invoice_read", named="Invoices: Read", needed_by=_ALL
-    ),
-    "/v1/payment_intents": NeededRight(
-        right="payment_intent_read", named="PaymentIntents: Read", needed_by=_ALL
-    ),
-    "/v1/charges": NeededRight(
-        right="charge_read", named="Charges and Refunds: Read", needed_by=_ALL
-    ),
-    "/v1/refunds": NeededRight(
-        right="charge_read", named="Charges and Refunds: Read", needed_by=_ALL
-    ),
-    "/v1/disputes": NeededRight(right="dispute_read", named="Disputes: Read", needed_by=_ALL),
-    "/v1/credit_notes": NeededRight(
-        right="credit_note_read", named="Credit notes: Read", needed_by=_ALL
-    ),
-    "/v1/entitlements/features": NeededRight(
-        right="entitlement_read", named="Entitlements: Read", needed_by=_ALL
-    ),
-    "/v1/products": NeededRight(
-        right="product_read", named="Products: Read", needed_by="plans draft"
-    ),
-    "/v1/prices": NeededRight(
-        right="plan_read", named="Prices: Read", needed_by="plans draft, plans apply"
-    ),
-    "/v1/events": NeededRight(
-        right="event_read", named="Events: Read", needed_by=f"{_OF_EVENTS}, reconcile, doctor"
-    ),
+    "/v1/customers": _read("customer", "Customers"),
+    "/v1/subscriptions": _read("subscription", "Subscriptions"),
+    "/v1/checkout/sessions": _read("checkout_session", "Checkout Sessions"),
+    "/v1/invoices": _read("invoice", "Invoices"),
+    "/v1/invoice_payments": _read("invoice", "Invoices"),
+    "/v1/payment_intents": _read("payment_intent", "PaymentIntents"),
+    "/v1/charges": _read("charge", "Charges and Refunds"),
+    "/v1/refunds": _read("charge", "Charges and Refunds"),
+    "/v1/disputes": _read("dispute", "Disputes"),
+    "/v1/credit_notes": _read("credit_note", "Credit notes"),
+    "/v1/entitlements/features": _read("entitlement", "Entitlements"),
+    "/v1/products": _read("product", "Products", "plans draft"),
+    "/v1/prices": _read("plan", "Prices", "plans draft, plans apply"),
+    "/v1/events": _read("event", "Events", f"{_OF_EVENTS}, reconcile, doctor"),
     "/v1/webhook_endpoints": NeededRight(
         right="webhook_write",
         named="Webhook Endpoints: Read, and Write for --fix",
