@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import psycopg
 from rich.table import Table
@@ -28,6 +28,8 @@ from bench.machine import BenchMachine
 from bench.mixes import Bodies
 from ops.bulk import control
 from ops.up.stack import Stack
+
+Measured = TypeVar("Measured")
 
 WORKER: Final = "worker"
 MOST: Final = 1.1
@@ -90,14 +92,30 @@ MeasureBeside = Callable[[str], tuple[LiveCost, float]]
 
 
 def by_turns(rounds: int, alone: Measure, beside: MeasureBeside) -> list[LiveRound]:
-    """Measure both in each round, the other one first in every next; a round before warms up."""
+    """Measure both in each round, the other one first in every next; a round before warms up.
+
+    Raises:
+        ProcessEnded: a process was replaced in two measurements, one after the other.
+    """
     found = []
     for number in range(rounds + 1):
         name = f"live {number}"
-        before = alone(name) if number % 2 else None
-        there, previewed = beside(f"{name} beside")
-        found.append(LiveRound(alone=before or alone(name), beside=there, previewed=previewed))
+        before = _measured(alone, name) if number % 2 else None
+        there, previewed = _measured(beside, f"{name} beside")
+        now = before or _measured(alone, name)
+        found.append(LiveRound(alone=now, beside=there, previewed=previewed))
     return found[1:]
+
+
+def _measured(measure: Callable[[str], Measured], name: str) -> Measured:
+    """Measure, and again with other events if a process was replaced meanwhile.
+
+    A backend is, whose connection has become old.
+    """
+    try:
+        return measure(name)
+    except ProcessEnded:
+        return measure(f"{name} again")
 
 
 def is_good(rounds: Sequence[LiveRound]) -> bool:
@@ -148,32 +166,29 @@ class LiveTraffic:
     def alone(self, name: str) -> LiveCost:
         """Send events, and return what one cost and how long it took.
 
-        Once more with other events if a process was replaced meanwhile, as a backend is whose
-        connection has become old.
-
         Raises:
             NotTaken: some were refused.
-            ProcessEnded: one was replaced again.
+            ProcessEnded: a process was replaced meanwhile.
         """
-        try:
-            return self._cost(self._bodies(name))
-        except ProcessEnded:
-            return self._cost(self._bodies(f"{name} again"))
+        return self._cost(self._bodies(name))
 
     def beside(self, name: str) -> tuple[LiveCost, float]:
         """Do the same while the plan is previewed, and return how many events a second of it had.
 
         Raises:
             PlanRefused: the preview ended before the live events did.
+            ProcessEnded: a process was replaced meanwhile.
         """
         bodies = self._bodies(name)
         control.start_preview(self._engine, self._plan)
         measures.wait(lambda: self.asked(_PREVIEWED, self._plan) > 0)
         before, began = self.asked(_PREVIEWED, self._plan), time.monotonic()
-        cost = self._cost(bodies)
-        previewed, seconds = self.asked(_PREVIEWED, self._plan), time.monotonic() - began
-        control.stop_preview(self._engine, self._plan)
-        measures.wait(lambda: self.asked(_OF_JOBS) == 0)
+        try:
+            cost = self._cost(bodies)
+            previewed, seconds = self.asked(_PREVIEWED, self._plan), time.monotonic() - began
+        finally:
+            control.stop_preview(self._engine, self._plan)
+            measures.wait(lambda: self.asked(_OF_JOBS) == 0)
         return cost, (previewed - before) / seconds
 
     def _bodies(self, name: str) -> Bodies:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psycopg
+from sqlalchemy.exc import OperationalError
+
 from ops.demo.plans import PLANS
 from ops.plans.migrate import migrate
 from ops.up.servers import binaries as server_binaries
@@ -103,7 +106,7 @@ def machine(
         postgres.start()
         redis.start()
         yield BenchMachine(folder=folder, postgres=postgres, redis=redis)
-    except Exception:
+    except (psycopg.OperationalError, OperationalError):
         sys.stderr.write(f"PostgreSQL's log says: {postgres.last_words()}\n")
         raise
     finally:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from heapq import merge
 from math import inf
 from multiprocessing import get_context
 from typing import Any, Final
@@ -15,7 +15,7 @@ from ops.batches import chunks
 from runtime.database.engine import engine_for
 from runtime.ledger.deliveries import Delivery
 from runtime.ledger.record import Ledger
-from tests.stripe.company import CompanyPlan, build_company, events_of
+from tests.stripe.company import CompanyPlan, build_company
 
 _AT_ONCE: Final = 100
 
@@ -33,17 +33,17 @@ def hear(engine: Engine, bodies: Iterable[bytes], *, accounts: frozenset[str] = 
 def hear_all(url: str, plan: CompanyPlan, processes: int) -> int:
     """Record every webhook of a company's past, and return how many; each process a part."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        parts = (pool.submit(_hear_part, url, plan, at, processes) for at in range(processes))
-        return sum(part.result() for part in [*parts])
+        parts = [pool.submit(_hear_part, url, plan, at, processes) for at in range(processes)]
+        return sum(part.result() for part in parts)
 
 
 def _hear_part(url: str, plan: CompanyPlan, at: int, parts: int) -> int:
     """Record the webhooks of every so many customers; each is a party of its own."""
-    subscribers = build_company(plan).subscribers[at::parts]
-    events = merge(*map(events_of, subscribers), key=lambda each: each[:2])
+    company = build_company(plan)
+    some = replace(company, subscribers=company.subscribers[at::parts])
     engine = engine_for(url, application_name="bench")
     try:
-        return hear(engine, (event.delivery().body for event in events))
+        return hear(engine, (event.delivery().body for event in some.events()))
     finally:
         engine.dispose()
 

@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from bench.beside_preview import WORKER, LiveCost, LiveRound, LiveScale, by_turns, is_good, shown
+from bench.costs import ProcessEnded
 
 
 def cost(worker: float, *, lag: float = 5.0, batch: float = 2.0) -> LiveCost:
@@ -33,6 +34,30 @@ def test_rounds_begin_by_turns_with_each_and_one_before_them_warms_up() -> None:
         LiveRound(alone=cost(3), beside=cost(4), previewed=4),
         LiveRound(alone=cost(6), beside=cost(5), previewed=5),
     ]
+
+
+def test_a_measurement_whose_process_was_replaced_is_made_once_more_with_other_events() -> None:
+    sent: list[str] = []
+
+    def alone(name: str) -> LiveCost:
+        sent.append(name)
+        if name in ("live 1", "live 2 beside"):
+            raise ProcessEnded(17)
+        return cost(len(sent))
+
+    rounds = by_turns(2, alone, lambda name: (alone(name), len(sent)))
+
+    assert sent[2:5] == ["live 1", "live 1 again", "live 1 beside"]
+    assert sent[5:] == ["live 2 beside", "live 2 beside again", "live 2"]
+    assert [each.alone for each in rounds] == [cost(4), cost(8)]
+
+
+def test_a_measurement_whose_process_is_replaced_again_fails() -> None:
+    def never(_: str) -> LiveCost:
+        raise ProcessEnded(17)
+
+    with pytest.raises(ProcessEnded):
+        by_turns(1, never, lambda name: (never(name), 1.0))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ GOODS: Final[tuple[tuple[StripePrice, int], ...]] = (
     (offers.FREE, 2),
     (offers.UNKNOWN, 3),
 )
-OVERDUE: Final = 8 * DAY
+OVERDUE: Final = subscribing.SENT_DUE_AFTER + DAY
 """The time until a bill that is sent is overdue."""
 
 FEATURES: Final = ("sso", "audit_log", "priority_support")
